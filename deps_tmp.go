@@ -1,0 +1,27 @@
+package certyard
+
+import (
+	_ "github.com/cloudflare/cfssl/signer/local"
+	_ "github.com/cloudflare/cfssl/csr"
+	_ "github.com/compose-spec/compose-go/v2/loader"
+	_ "github.com/compose-spec/compose-go/v2/cli"
+	_ "github.com/docker/compose/v5/pkg/compose"
+	_ "github.com/docker/compose/v5/pkg/api"
+	_ "github.com/docker/cli/cli/command"
+	_ "github.com/docker/cli/cli/flags"
+	_ "github.com/moby/buildkit/client"
+	_ "github.com/moby/buildkit/client/llb"
+	_ "github.com/moby/buildkit/session/auth/authprovider"
+	_ "github.com/moby/buildkit/cmd/buildkitd/config"
+	_ "github.com/distribution/distribution/v3/configuration"
+	_ "github.com/moby/moby/client"
+	_ "github.com/google/go-containerregistry/pkg/v1/tarball"
+	_ "github.com/google/go-containerregistry/pkg/v1/remote"
+	_ "github.com/google/go-containerregistry/pkg/v1/mutate"
+	_ "github.com/urfave/cli/v2"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "golang.org/x/crypto/bcrypt"
+	_ "golang.org/x/term"
+	_ "go.yaml.in/yaml/v4"
+	_ "github.com/pelletier/go-toml/v2"
+)

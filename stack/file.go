@@ -1,0 +1,31 @@
+package stack
+
+import "io/fs"
+
+// Owner says which reader a file belongs to. A key must be readable by the one
+// process that serves it and by nobody else, so the owner is part of the file
+// (facts, rotation 12: a key 0600 of root is unreadable for a registry that
+// does not run as root).
+type Owner int
+
+const (
+	// OwnerCaller is whoever runs certyard. buildkitd runs as root in its
+	// container and reads such files with CAP_DAC_OVERRIDE.
+	OwnerCaller Owner = iota
+	// OwnerRegistry is the uid that the registry container runs as.
+	OwnerRegistry
+)
+
+// File is one file of the state directory, before it is on disk.
+type File struct {
+	// Path is relative to the state directory, with slashes.
+	Path string
+	// Mode holds the permission bits, exactly as they will be on disk.
+	Mode fs.FileMode
+	// Owner is the reader that the file belongs to.
+	Owner Owner
+	// Once marks a private key: it is created, and never written over.
+	Once bool
+	// Data is the whole content.
+	Data []byte
+}
