@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// app is one run of the command: where it reads and writes, and the global
+// flags.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	global         globals
+	ui             *ui
+}
+
+// globals are the flags that every command takes, before or after its name.
+type globals struct {
+	dir, config, name       string
+	dockerHost, dockerCtx   string
+	json, quiet, dryRun     bool
+	configGiven, nameByFlag bool
+}
+
+// run runs one command line and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a.ui = newUI(stderr)
+	err := newApp(a).RunContext(ctx, args)
+	a.ui.close()
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("interrupted: %w", err)
+	}
+	return a.fail(err)
+}
+
+// usageError is a wrong command line.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// newApp returns the command tree.
+func newApp(a *app) *cli.App {
+	cmds := []*cli.Command{
+		a.initCommand(), a.upCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
+		a.logsCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
+	}
+	for _, c := range cmds {
+		a.finishCommand(c)
+	}
+	return &cli.App{
+		Name:                 "certyard",
+		Usage:                "a TLS registry and a TLS BuildKit builder on your Docker Engine, proven to work",
+		Description:          about,
+		Flags:                a.globalFlags(true),
+		Commands:             cmds,
+		Writer:               a.stdout,
+		ErrWriter:            a.stderr,
+		HideVersion:          true,
+		EnableBashCompletion: true,
+		OnUsageError:         onUsageError,
+		// The library would exit the process by itself otherwise.
+		ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("there is no command %q", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+const about = `certyard makes a CA, server and client certificates, passwords and every
+config, starts a registry and buildkitd as one compose project, and then
+proves with real connections and a real build that every TLS path works and
+that what must be refused is refused.
+
+   certyard up                  files, containers, proof
+   eval "$(certyard env)"       use it
+   certyard down                stop it
+
+Exit status: 0 done, 1 failed, 2 wrong usage or config, 3 checked and
+something did not pass.`
+
+// finishCommand adds what every command has.
+func (a *app) finishCommand(c *cli.Command) {
+	c.Flags = append(c.Flags, a.globalFlags(false)...)
+	c.OnUsageError = onUsageError
+	c.HideHelpCommand = true
+	action, takesArgs := c.Action, c.ArgsUsage != ""
+	c.Action = func(ctx *cli.Context) error {
+		if !takesArgs && ctx.Args().Present() {
+			return usagef("%s takes no argument %q (flags go before arguments)", c.Name, ctx.Args().First())
+		}
+		a.ui.configure(a.global.quiet, a.global.json)
+		return action(ctx)
+	}
+}
+
+func onUsageError(_ *cli.Context, err error, _ bool) error {
+	return &usageError{strings.TrimPrefix(err.Error(), "flag provided but not defined: ")}
+}
+
+// globalFlags returns the global flags. They stand on the app and on every
+// command, so that they work before and after the command's name; actions run
+// only for flags that are set, so the later one wins. Environment variables
+// belong to the app's alone, since they must not beat a flag.
+func (a *app) globalFlags(onApp bool) []cli.Flag {
+	env := func(name string) []string {
+		if onApp {
+			return []string{name}
+		}
+		return nil
+	}
+	text := func(name, variable, usage string, to *string, given *bool) cli.Flag {
+		return &cli.StringFlag{Name: name, Usage: usage, EnvVars: env(variable), Category: "Global options:", Action: func(_ *cli.Context, v string) error {
+			*to = v
+			if given != nil {
+				*given = true
+			}
+			return nil
+		}}
+	}
+	toggle := func(name, variable, usage string, to *bool, aliases ...string) cli.Flag {
+		return &cli.BoolFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: env(variable), Category: "Global options:", Action: func(_ *cli.Context, v bool) error {
+			*to = v
+			return nil
+		}}
+	}
+	g := &a.global
+	return []cli.Flag{
+		text("dir", "CERTYARD_DIR", "keep the stacks below `DIR`, each in a directory of its name (default: .certyard)", &g.dir, nil),
+		text("config", "CERTYARD_CONFIG", "read the config from `FILE` (default: certyard.yaml, if there is one)", &g.config, &g.configGiven),
+		text("name", "CERTYARD_NAME", "the stack's and the compose project's `NAME` (default: the config's, or certyard)", &g.name, &g.nameByFlag),
+		toggle("json", "CERTYARD_JSON", "print one JSON document on stdout", &g.json),
+		toggle("quiet", "CERTYARD_QUIET", "print errors only", &g.quiet, "q"),
+		toggle("dry-run", "CERTYARD_DRY_RUN", "print what would be done, with the causes, and do nothing", &g.dryRun),
+		text("docker-host", "", "use the Docker Engine at `URL` (default: as the docker command does)", &g.dockerHost, nil),
+		text("context", "", "use the Docker context `NAME`", &g.dockerCtx, nil),
+	}
+}
+
+// errNotOK ends a command that could check, and found something that does not
+// pass. What it found is printed already.
+var errNotOK = errors.New("something did not pass")
+
+// statusOf returns the exit status for an error.
+func statusOf(err error) int {
+	var usage *usageError
+	switch {
+	case errors.Is(err, errNotOK):
+		return exitNotOK
+	case errors.As(err, &usage), isConfigError(err):
+		return exitUsage
+	default:
+		return exitFailed
+	}
+}

@@ -1,0 +1,175 @@
+package compose
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/compose/v5/pkg/api"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+)
+
+// Port is a published port.
+type Port struct {
+	HostIP        string // "0.0.0.0" or "::" for every address
+	HostPort      int
+	ContainerPort int
+}
+
+// Container is one container of a project.
+type Container struct {
+	ID, Name, Service string
+	Image             string    // as the container was created with
+	State             string    // created, running, paused, restarting, removing, exited or dead
+	Health            string    // healthy, unhealthy or starting; empty without a health check
+	ExitCode          int       // of the last run, when it is not running
+	Error             string    // why the engine could not start it
+	Started           time.Time // of the last run; zero when it never ran
+	Ports             []Port    // while it runs
+	WorkingDir        string    // the project directory that it was started from
+	Labels            map[string]string
+}
+
+// Containers returns the containers of a project in any state, by service and
+// name. One-off containers of `docker compose run` are left out.
+func (e *Engine) Containers(ctx context.Context, project string) ([]Container, error) {
+	list, err := e.list(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range list {
+		g.Go(func() error { return e.inspect(ctx, &list[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("inspecting the containers of %q: %w", project, err)
+	}
+	return list, nil
+}
+
+// list is Containers without what needs one more request for each container.
+func (e *Engine) list(ctx context.Context, project string) ([]Container, error) {
+	result, err := e.api.ContainerList(ctx, client.ContainerListOptions{
+		All: true,
+		Filters: make(client.Filters).Add("label",
+			api.ProjectLabel+"="+strings.ToLower(project), api.OneoffLabel+"=False"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the containers of %q: %w", project, err)
+	}
+	out := make([]Container, len(result.Items))
+	for i, s := range result.Items {
+		out[i] = summary(s)
+	}
+	slices.SortFunc(out, func(a, b Container) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
+	})
+	return out, nil
+}
+
+func summary(s container.Summary) Container {
+	c := Container{
+		ID: s.ID, Name: containerName(s), Image: s.Image, State: string(s.State), Labels: s.Labels,
+		Service: s.Labels[api.ServiceLabel], WorkingDir: s.Labels[api.WorkingDirLabel],
+	}
+	for _, p := range s.Ports {
+		if p.PublicPort != 0 {
+			c.Ports = append(c.Ports, Port{HostIP: p.IP.String(), HostPort: int(p.PublicPort), ContainerPort: int(p.PrivatePort)})
+		}
+	}
+	slices.SortFunc(c.Ports, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.HostIP, b.HostIP))
+	})
+	return c
+}
+
+// containerName returns the name without the slash that the API puts before it.
+// Links add names with more than one.
+func containerName(s container.Summary) string {
+	for _, name := range s.Names {
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			return name
+		}
+	}
+	return s.ID
+}
+
+func (e *Engine) inspect(ctx context.Context, c *Container) error {
+	result, err := e.api.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+	if err != nil {
+		return err
+	}
+	state := result.Container.State
+	c.State, c.ExitCode, c.Error = string(state.Status), state.ExitCode, state.Error
+	if state.Health != nil && state.Health.Status != container.NoHealthcheck {
+		c.Health = string(state.Health.Status)
+	}
+	// The year 1 stands for a container that never ran.
+	if t, err := time.Parse(time.RFC3339Nano, state.StartedAt); err == nil && t.Year() > 1 {
+		c.Started = t
+	}
+	return nil
+}
+
+// Foreign returns a *[ForeignProjectError] when containers of the project were
+// started from another project directory than dir, and nil when there are none
+// or they are dir's. Up asks by itself; ask before Down.
+func (e *Engine) Foreign(ctx context.Context, project, dir string) error {
+	list, err := e.list(ctx, project)
+	if err != nil {
+		return err
+	}
+	return foreign(list, project, dir)
+}
+
+func foreign(list []Container, project, dir string) error {
+	for _, c := range list {
+		if !sameDir(c.WorkingDir, dir) {
+			return &ForeignProjectError{Name: project, Dir: c.WorkingDir}
+		}
+	}
+	return nil
+}
+
+// sameDir reports whether two paths name one directory: by their text, or
+// because both exist and a link leads from one to the other.
+func sameDir(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	fa, errA := os.Stat(a)
+	fb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(fa, fb)
+}
+
+// Holder returns the name of the running container that publishes a port of
+// the host. It is best effort, for messages: an engine that cannot say counts
+// as no container.
+func (e *Engine) Holder(ctx context.Context, port int) (name string, ok bool) {
+	return e.holder(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)))
+}
+
+// holder is Holder for one address; an unspecified one stands for all.
+func (e *Engine) holder(ctx context.Context, at netip.AddrPort) (name string, ok bool) {
+	result, err := e.api.ContainerList(ctx, client.ContainerListOptions{})
+	if err != nil {
+		return "", false
+	}
+	for _, s := range result.Items {
+		for _, p := range s.Ports {
+			any := at.Addr().IsUnspecified() || p.IP.IsUnspecified() || !p.IP.IsValid()
+			if p.PublicPort == at.Port() && (any || p.IP == at.Addr()) {
+				return containerName(s), true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,67 @@
+package compose
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/docker/compose/v5/pkg/api"
+)
+
+// LogOptions say which logs, and where to.
+type LogOptions struct {
+	Services   []string // none means all
+	Follow     bool     // go on until the context ends or every container has stopped
+	Tail       string   // a number of lines from the end, or "all", as empty does
+	Timestamps bool
+	Out        io.Writer
+}
+
+// Logs writes the logs of a project's containers to Out, each line with the
+// container that wrote it in front.
+func (e *Engine) Logs(ctx context.Context, project string, o LogOptions) error {
+	engine, err := e.compose(newBus(nil, nil))
+	if err != nil {
+		return err
+	}
+	tail := o.Tail
+	if tail == "" {
+		tail = "all"
+	}
+	lines := &lineWriter{out: o.Out}
+	err = engine.Logs(ctx, project, lines, api.LogOptions{
+		Services: o.Services, Follow: o.Follow, Tail: tail, Timestamps: o.Timestamps,
+	})
+	if err == nil {
+		err = lines.err
+	}
+	if err != nil {
+		return fmt.Errorf("reading the logs of %q: %w", project, err)
+	}
+	return nil
+}
+
+// lineWriter keeps the lines of containers that log at the same time whole.
+type lineWriter struct {
+	mu  sync.Mutex
+	out io.Writer
+	err error // the first one
+}
+
+func (w *lineWriter) line(container, message string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		_, w.err = fmt.Fprintf(w.out, "%-12s | %s\n", container, message)
+	}
+}
+
+// Log, Err and Status are api.LogConsumer.
+func (w *lineWriter) Log(container, message string) { w.line(container, message) }
+
+// Err takes a line of a container's standard error.
+func (w *lineWriter) Err(container, message string) { w.line(container, message) }
+
+// Status takes what happened to a container, as that it exited.
+func (w *lineWriter) Status(container, message string) { w.line(container, message) }

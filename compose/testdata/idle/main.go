@@ -1,0 +1,21 @@
+// Idle is the program of the containers in this package's tests: it says who it
+// is, tries to write where it is told to, and runs until it is stopped.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
+	fmt.Println("uid", os.Getuid())
+	if file := os.Getenv("WRITE"); file != "" {
+		fmt.Println("write", os.WriteFile(file, []byte("x"), 0o600))
+	}
+	fmt.Println("ready")
+	<-stop
+}

@@ -1,0 +1,225 @@
+package compose
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/compose/v5/pkg/api"
+)
+
+// Change says what Up did to a service.
+type Change string
+
+// The changes. A service whose container ran before Up and is the same one is
+// kept, which is what a second Up of an unchanged project does.
+const (
+	Kept      Change = "kept"
+	Started   Change = "started"   // the same container, which had stopped
+	Created   Change = "created"   // there was none
+	Recreated Change = "recreated" // another one, since its definition or image changed
+)
+
+// UpOptions are the optional parts of Up.
+type UpOptions struct {
+	// Progress is called for each event, from one goroutine at a time.
+	Progress func(Event)
+	// Volumes to hand over to the uid that a service runs as.
+	Volumes []VolumeOwner
+}
+
+// UpResult says what Up did.
+type UpResult struct {
+	Services map[string]Change
+}
+
+// Up makes the engine run what the project says: it creates what is missing,
+// recreates containers whose definition or image changed, leaves the rest alone
+// and starts what does not run. It returns as soon as the containers run, not
+// when their programs answer. When it fails, what was made stays, and the next
+// Up continues from there.
+//
+// Errors wrap *[ForeignProjectError], *[PortError], *[PrivilegeError],
+// *[MountError], *[NameError], *[PullError] or [ErrNoImage] where the cause is
+// one of those.
+func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResult, error) {
+	before, err := e.list(ctx, p.Name)
+	if err != nil {
+		return UpResult{}, err
+	}
+	if err := foreign(before, p.Name, p.WorkingDir); err != nil {
+		return UpResult{}, err
+	}
+	b := newBus(containerNames(p, before), o.Progress)
+	engine, err := e.compose(b)
+	if err != nil {
+		return UpResult{}, err
+	}
+	err = engine.Create(ctx, p, api.CreateOptions{
+		IgnoreOrphans: true, Inherit: true,
+		Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
+	})
+	if err != nil {
+		return UpResult{}, e.explain(ctx, "creating", p, b, err)
+	}
+	after, err := e.list(ctx, p.Name)
+	if err != nil {
+		return UpResult{}, err
+	}
+	result := UpResult{Services: changes(p, before, after)}
+	if err := e.ownVolumes(ctx, o.Volumes, result, after); err != nil {
+		return result, err
+	}
+	if !slices.ContainsFunc(after, func(c Container) bool { return c.State != "running" }) {
+		return result, nil
+	}
+	if err := engine.Start(ctx, p.Name, api.StartOptions{Project: p}); err != nil {
+		return result, e.explain(ctx, "starting", p, b, err)
+	}
+	return result, nil
+}
+
+// changes compares the containers of each service before and after they were
+// created, and before they were started.
+func changes(p *types.Project, before, after []Container) map[string]Change {
+	old := map[string]Container{}
+	for _, c := range before {
+		old[c.ID] = c
+	}
+	had := func(service string) bool {
+		return slices.ContainsFunc(before, func(c Container) bool { return c.Service == service })
+	}
+	out := map[string]Change{}
+	for _, c := range after {
+		if _, ok := p.Services[c.Service]; !ok {
+			continue // an orphan, which Up leaves alone
+		}
+		was, same := old[c.ID]
+		switch {
+		case same && was.State == "running":
+			out[c.Service] = Kept
+		case same:
+			out[c.Service] = Started
+		case had(c.Service):
+			out[c.Service] = Recreated
+		default:
+			out[c.Service] = Created
+		}
+	}
+	return out
+}
+
+// explain finds out what an error is about and gives it its type.
+func (e *Engine) explain(ctx context.Context, doing string, p *types.Project, b *bus, err error) error {
+	if ctx.Err() == nil {
+		f := failure{service: e.culprit(ctx, p, err), image: b.failedImage()}
+		s, ok := p.Services[f.service]
+		f.asks = ok && asks(s)
+		f.holder = func(address string) string {
+			at, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return ""
+			}
+			name, _ := e.holder(ctx, at)
+			return name
+		}
+		err = classify(err, f)
+	}
+	return fmt.Errorf("%s the containers of %q: %w", doing, p.Name, err)
+}
+
+// culprit returns the service that an error is about, or "". For a container
+// that could not be started the engine remembers the error. For one that could
+// not be made, the project has to tell: by the mount that the error names, or
+// because one service alone asks for privileges.
+func (e *Engine) culprit(ctx context.Context, p *types.Project, cause error) string {
+	containers, err := e.Containers(ctx, p.Name)
+	if err != nil {
+		return "" // the cause itself is worth more than why it has no name
+	}
+	text := cause.Error()
+	for _, c := range containers {
+		if c.Error != "" && strings.Contains(text, c.Error) {
+			return c.Service
+		}
+	}
+	var asking []string
+	for _, s := range p.Services {
+		if slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Type == types.VolumeTypeBind && strings.HasSuffix(text, "path does not exist: "+v.Source)
+		}) {
+			return s.Name
+		}
+		if asks(s) {
+			asking = append(asking, s.Name)
+		}
+	}
+	if len(asking) == 1 {
+		return asking[0]
+	}
+	return ""
+}
+
+// asks reports whether a service asks for more than an engine gives unasked.
+func asks(s types.ServiceConfig) bool {
+	return s.Privileged || len(s.CapAdd) > 0 || len(s.SecurityOpt) > 0
+}
+
+// DownOptions are the optional parts of Down.
+type DownOptions struct {
+	// Volumes says to delete the project's volumes, named and anonymous.
+	Volumes bool
+	// Progress is called for each event, from one goroutine at a time.
+	Progress func(Event)
+}
+
+// DownResult names what Down removed.
+type DownResult struct {
+	Containers, Networks, Volumes []string
+}
+
+// Down stops and removes the containers and networks of a project, those of
+// services that its files no longer name too. It goes by the labels alone, so
+// no file has to be there, and removing nothing is no error. Other projects'
+// directories are not looked at: see Foreign.
+func (e *Engine) Down(ctx context.Context, project string, o DownOptions) (DownResult, error) {
+	before, err := e.list(ctx, project)
+	if err != nil {
+		return DownResult{}, err
+	}
+	var result DownResult
+	b := newBus(containerNames(nil, before), func(ev Event) {
+		if ev.Done && ev.Status == "removed" {
+			result.add(ev)
+		}
+		if o.Progress != nil {
+			o.Progress(ev)
+		}
+	})
+	engine, err := e.compose(b)
+	if err != nil {
+		return DownResult{}, err
+	}
+	err = engine.Down(ctx, project, api.DownOptions{RemoveOrphans: true, Volumes: o.Volumes})
+	slices.Sort(result.Containers)
+	slices.Sort(result.Networks)
+	slices.Sort(result.Volumes)
+	if err != nil {
+		return result, fmt.Errorf("removing the project %q: %w", project, err)
+	}
+	return result, nil
+}
+
+func (r *DownResult) add(e Event) {
+	switch e.Resource {
+	case "container":
+		r.Containers = append(r.Containers, e.Name)
+	case "network":
+		r.Networks = append(r.Networks, e.Name)
+	case "volume":
+		r.Volumes = append(r.Volumes, e.Name)
+	}
+}

@@ -1,0 +1,121 @@
+package pki
+
+import (
+	"crypto/x509"
+	"encoding/asn1"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Constraints are the names and addresses that a CA may sign for (RFC 5280,
+// section 4.2.1.10). DNS names permit themselves and everything below them.
+// The two lists are independent: a CA with names only may sign for every
+// address, and the other way around (facts P32). The zero value permits all.
+type Constraints struct {
+	DNS []string
+	IPs []netip.Prefix
+}
+
+// ConstraintsOf returns the permitted names and addresses of a CA certificate.
+// Excluded ones, which this package never writes, are left to [Verify].
+func ConstraintsOf(ca *x509.Certificate) Constraints {
+	var c Constraints
+	for _, name := range ca.PermittedDNSDomains {
+		c.DNS = append(c.DNS, strings.ToLower(name))
+	}
+	for _, ipnet := range ca.PermittedIPRanges {
+		if addr, ok := netip.AddrFromSlice(ipnet.IP); ok {
+			ones, _ := ipnet.Mask.Size()
+			c.IPs = append(c.IPs, netip.PrefixFrom(addr, ones))
+		}
+	}
+	return c
+}
+
+// Uncovered lists the SANs that the constraints do not permit, in the order of
+// [SANs.Strings]. It judges as Go's verifier does, which the tests hold it to.
+func (c Constraints) Uncovered(s SANs) []string {
+	var out []string
+	for _, name := range s.dns {
+		if !c.permitsName(name) {
+			out = append(out, name)
+		}
+	}
+	for _, ip := range s.ips {
+		if !c.permitsIP(ip) {
+			out = append(out, ip.String())
+		}
+	}
+	return out
+}
+
+func (c Constraints) permitsName(name string) bool {
+	return len(c.DNS) == 0 || slices.ContainsFunc(c.DNS, func(domain string) bool {
+		domain = normalName(domain)
+		// A leading dot, which CAs of other makers may have, leaves the
+		// domain itself out.
+		below := "." + strings.TrimPrefix(domain, ".")
+		return domain == "" || name == domain || strings.HasSuffix(name, below)
+	})
+}
+
+func (c Constraints) permitsIP(ip netip.Addr) bool {
+	return len(c.IPs) == 0 || slices.ContainsFunc(c.IPs, func(p netip.Prefix) bool {
+		return p.Contains(ip)
+	})
+}
+
+// problems lists what is wrong with constraints that are to be written.
+func (c Constraints) problems() []error {
+	var errs []error
+	for _, name := range c.DNS {
+		if _, err := netip.ParseAddr(name); err == nil {
+			errs = append(errs, &PlanError{"CA", "constraint " + name + " is an address, not a DNS name"})
+		} else if why := nameProblem(normalName(name)); why != "" || strings.Contains(name, "*") {
+			errs = append(errs, &PlanError{"CA", "constraint " + name + " is not a DNS name"})
+		}
+	}
+	for _, p := range c.IPs {
+		if !p.IsValid() || p.Addr().Is4In6() {
+			errs = append(errs, &PlanError{"CA", "constraint " + p.String() + " is not a network"})
+		}
+	}
+	return errs
+}
+
+// subtree is the GeneralSubtree of RFC 5280. Its base is a choice, so exactly
+// one of the fields is set.
+type subtree struct {
+	DNS string `asn1:"optional,ia5,tag:2"`
+	IP  []byte `asn1:"optional,tag:7"`
+}
+
+// extension returns the value of the name constraints extension. The caller
+// leaves the extension out when the constraints are empty: an empty one would
+// be malformed.
+func (c Constraints) extension() ([]byte, error) {
+	var value struct {
+		Permitted []subtree `asn1:"tag:0"`
+	}
+	for _, name := range c.DNS {
+		value.Permitted = append(value.Permitted, subtree{DNS: normalName(name)})
+	}
+	for _, p := range c.IPs {
+		p = p.Masked()
+		ip := append(p.Addr().AsSlice(), mask(p)...)
+		value.Permitted = append(value.Permitted, subtree{IP: ip})
+	}
+	return asn1.Marshal(value)
+}
+
+// mask returns the netmask of a prefix, in as many bytes as its address has.
+func mask(p netip.Prefix) []byte {
+	out := make([]byte, p.Addr().BitLen()/8)
+	for bit := range p.Bits() {
+		out[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return out
+}
+
+func (c Constraints) empty() bool { return len(c.DNS)+len(c.IPs) == 0 }

@@ -1,0 +1,95 @@
+package pki
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Limits of RFC 1035, section 2.3.4; 253 is what its 255 octets leave for the
+// written form.
+const (
+	maxName  = 253
+	maxLabel = 63
+)
+
+// nameProblem says why a lower-case name cannot be a SAN, or "" if it can. It
+// is strict on purpose: cfssl and the verifiers take almost any text as a DNS
+// name, and a name that nobody can match is found much later, by a client.
+func nameProblem(name string) string {
+	if why := notAName(name); why != "" {
+		return why
+	}
+	labels := strings.Split(name, ".")
+	if labels[0] == "*" {
+		// OpenSSL and GnuTLS, and so curl and git, ignore a wildcard with
+		// less than two labels behind it.
+		if len(labels) < 3 {
+			return "is too wide a wildcard; want at least two labels after the *, as in *.build.lan"
+		}
+		labels = labels[1:]
+	}
+	for _, label := range labels {
+		if why := labelProblem(label); why != "" {
+			return why
+		}
+	}
+	// Resolvers and URL parsers read such a name as an IPv4 address.
+	if strings.Trim(labels[len(labels)-1], "0123456789") == "" {
+		return "ends in a number but is not an IP address"
+	}
+	return ""
+}
+
+// notAName recognizes the other things that people write where a host is
+// wanted, so that the message can say what it is.
+func notAName(s string) string {
+	const want = "; want a host name or an IP address"
+	_, prefixErr := netip.ParsePrefix(s)
+	switch {
+	case s == "":
+		return "is empty" + want
+	case strings.Contains(s, "://"):
+		return "is a URL" + want
+	case prefixErr == nil:
+		return "is a network" + want
+	case strings.Contains(s, "/"):
+		return "has a path" + want
+	case strings.Contains(s, "@"):
+		return "has a user" + want
+	case strings.Count(s, ":") == 1, strings.HasPrefix(s, "[") && strings.Contains(s, "]:"):
+		return "has a port; want the host alone"
+	case strings.HasPrefix(s, "["):
+		return "is in brackets; want the address alone"
+	case strings.Contains(s, ":"):
+		return "is not an IP address"
+	case len(s) > maxName:
+		return "is longer than 253 characters"
+	}
+	return ""
+}
+
+// labelProblem accepts letters, digits, hyphens, and underscores: those are no
+// part of host names by RFC 952, but Compose makes such names, and Go's
+// verifier matches them.
+func labelProblem(label string) string {
+	switch {
+	case label == "":
+		return "has an empty label"
+	case len(label) > maxLabel:
+		return "has a label longer than 63 characters"
+	case strings.HasPrefix(label, "-"), strings.HasSuffix(label, "-"):
+		return "has a label that begins or ends with a hyphen"
+	}
+	for _, c := range label {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		case c == '*':
+			return "has a * that is not its whole first label"
+		case c > 127:
+			return "is not ASCII; want the xn-- form"
+		default:
+			return "has a character that no host name has"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,132 @@
+package pki
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Want is what a leaf has to be good for.
+type Want struct {
+	Role Role
+	SANs SANs // of a server: every one must hold. A client must have none.
+}
+
+// Finding is one defect of a certificate.
+type Finding struct {
+	Subject string // the common name of the certificate
+	Problem string // as "is not valid for build.lan"
+}
+
+// String returns subject and problem as one sentence.
+func (f Finding) String() string { return f.Subject + " " + f.Problem }
+
+// Verify lists every defect of a leaf, as peers that accept the bundle would
+// see it at the given time; no finding means that it holds. It judges with the
+// verifier of the standard library, which the registry and buildkitd use too,
+// and is stricter in one point: the role must be the leaf's only one.
+func Verify(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding {
+	cert := kp.Cert
+	var out []Finding
+	add := func(problem string) {
+		if problem != "" {
+			out = append(out, Finding{cert.Subject.CommonName, problem})
+		}
+	}
+	if !kp.matches() {
+		add("has a private key that does not belong to it")
+	}
+	if cert.SerialNumber.Sign() <= 0 {
+		add("has a serial number that is not positive")
+	}
+	if cert.IsCA {
+		add("is a CA, not a leaf")
+	}
+	if cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		add("lacks the key usage digitalSignature, which TLS 1.3 needs")
+	}
+	add(roleProblem(cert, want.Role))
+	at, problem := withinLife(cert, now)
+	add(problem)
+	add(chainProblem(cert, trust, want.Role, at))
+	for _, host := range want.SANs.Strings() {
+		add(hostProblem(cert, host))
+	}
+	if want.Role == RoleClient && hasSANs(cert) {
+		add("is a client leaf with SANs, which name constraints are held against")
+	}
+	return out
+}
+
+// VerifyCA lists every defect that keeps a key pair from being a CA at the
+// given time.
+func VerifyCA(ca *KeyPair, now time.Time) []Finding {
+	var out []Finding
+	for _, err := range caProblems(ca, now) {
+		out = append(out, Finding{ca.Cert.Subject.CommonName, "cannot be the CA: " + err.Error()})
+	}
+	return out
+}
+
+func roleProblem(cert *x509.Certificate, role Role) string {
+	usage, _ := role.extKeyUsage()
+	if len(cert.ExtKeyUsage) == 1 && cert.ExtKeyUsage[0] == usage && len(cert.UnknownExtKeyUsage) == 0 {
+		return ""
+	}
+	var have []string
+	for _, usage := range cert.ExtKeyUsage {
+		have = append(have, usage.String())
+	}
+	for _, oid := range cert.UnknownExtKeyUsage {
+		have = append(have, oid.String())
+	}
+	if have == nil {
+		have = []string{"none"}
+	}
+	return fmt.Sprintf("has the extended key usage %s, want %s alone", strings.Join(have, ", "), usage)
+}
+
+// withinLife judges the dates. It also returns the time nearest to now at which
+// the certificate is valid, so that the chain of an expired leaf can still be
+// judged for everything else.
+func withinLife(cert *x509.Certificate, now time.Time) (time.Time, string) {
+	switch {
+	case now.Before(cert.NotBefore):
+		return cert.NotBefore, "is not valid before " + date(cert.NotBefore)
+	case now.After(cert.NotAfter):
+		return cert.NotAfter, "has expired on " + date(cert.NotAfter)
+	default:
+		return now, ""
+	}
+}
+
+func chainProblem(cert *x509.Certificate, trust TrustBundle, role Role, at time.Time) string {
+	usage, _ := role.extKeyUsage()
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots:       trust.Pool(),
+		CurrentTime: at,
+		KeyUsages:   []x509.ExtKeyUsage{usage},
+	})
+	if err == nil {
+		return ""
+	}
+	return "is not accepted: " + strings.TrimPrefix(err.Error(), "x509: ")
+}
+
+// hostProblem asks whether the certificate holds for a host. A wildcard is
+// tried with a name below it, since no client ever asks for the * itself.
+func hostProblem(cert *x509.Certificate, host string) string {
+	name := host
+	if rest, ok := strings.CutPrefix(host, "*."); ok {
+		name = "any." + rest
+	}
+	if cert.VerifyHostname(name) == nil {
+		return ""
+	}
+	return "is not valid for " + host
+}
+
+func hasSANs(cert *x509.Certificate) bool {
+	return len(cert.DNSNames)+len(cert.IPAddresses)+len(cert.EmailAddresses)+len(cert.URIs) > 0
+}

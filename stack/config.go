@@ -1,0 +1,202 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Config is certyard.yaml as written. Every key is optional; a nil pointer
+// means that the key is absent where that differs from its zero value.
+type Config struct {
+	Version  int            `yaml:"version"`
+	Name     string         `yaml:"name"`
+	Registry RegistryConfig `yaml:"registry"`
+	Builder  BuilderConfig  `yaml:"builder"`
+	PKI      PKIConfig      `yaml:"pki"`
+	Images   string         `yaml:"images"`
+
+	// File is where the config was read from, for messages.
+	File string `yaml:"-"`
+	// lines tells where each key stands, by its path ("registry.publish").
+	lines map[string]int
+}
+
+// RegistryConfig is the registry's part of a [Config].
+type RegistryConfig struct {
+	Image   string       `yaml:"image"`
+	Publish *string      `yaml:"publish"`
+	Hosts   []string     `yaml:"hosts"`
+	Users   []UserConfig `yaml:"users"`
+}
+
+// UserConfig is one user of the registry. The password comes from a file or an
+// environment variable, never from the config itself; with neither it is
+// generated.
+type UserConfig struct {
+	Name         string `yaml:"name"`
+	PasswordFile string `yaml:"password_file"`
+	PasswordEnv  string `yaml:"password_env"`
+}
+
+// BuilderConfig is the builder's part of a [Config].
+type BuilderConfig struct {
+	Image      string   `yaml:"image"`
+	Publish    *string  `yaml:"publish"`
+	TLS        string   `yaml:"tls"`
+	Hosts      []string `yaml:"hosts"`
+	Privileges string   `yaml:"privileges"`
+}
+
+// PKIConfig is the part of a [Config] that says how keys and certificates are
+// made.
+type PKIConfig struct {
+	Key          string `yaml:"key"`
+	CAValidity   string `yaml:"ca_validity"`
+	LeafValidity string `yaml:"leaf_validity"`
+}
+
+// Problem is one thing that is wrong with a config.
+type Problem struct {
+	Line int    // in the file, from 1; 0 when the value came from elsewhere
+	Path string // of the key, as "registry.publish"
+	Why  string
+}
+
+// String returns the problem as one line without its file.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", p.Line)
+	}
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	return b.String() + p.Why
+}
+
+// ConfigError is everything that is wrong with a config, at once.
+type ConfigError struct {
+	File     string
+	Problems []Problem
+}
+
+// Error lists the problems, one a line when there are several.
+func (e *ConfigError) Error() string {
+	file := e.File
+	if file == "" {
+		file = "configuration"
+	}
+	if len(e.Problems) == 1 {
+		return file + ": " + e.Problems[0].String()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d problems", file, len(e.Problems))
+	for _, p := range e.Problems {
+		b.WriteString("\n    " + p.String())
+	}
+	return b.String()
+}
+
+// ReadConfig reads a config strictly: a key that it does not know is an error,
+// like a value of the wrong type. An empty document is the default config. The
+// error is a *[ConfigError] for what is wrong with the content.
+func ReadConfig(r io.Reader, file string) (Config, error) {
+	c := Config{File: file}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return c, fmt.Errorf("reading %s: %w", file, err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return c, &ConfigError{File: file, Problems: decodeProblems(err)}
+	}
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
+		return c, nil
+	}
+	root := doc.Content[0]
+	c.lines = map[string]int{}
+	problems := checkKeys(root, reflect.TypeFor[Config](), "", c.lines)
+	if err := root.Decode(&c); err != nil {
+		problems = append(problems, decodeProblems(err)...)
+	}
+	if len(problems) > 0 {
+		sort.SliceStable(problems, func(i, j int) bool { return problems[i].Line < problems[j].Line })
+		return c, &ConfigError{File: file, Problems: problems}
+	}
+	return c, nil
+}
+
+// decodeProblems takes the lines out of the YAML library's errors.
+func decodeProblems(err error) []Problem {
+	var many *yaml.LoadErrors
+	if errors.As(err, &many) {
+		var out []Problem
+		for _, e := range many.Errors {
+			out = append(out, decodeProblems(e)...)
+		}
+		return out
+	}
+	var one *yaml.LoadError
+	if errors.As(err, &one) {
+		return []Problem{{Line: one.Mark.Line, Why: one.Message}}
+	}
+	return []Problem{{Why: err.Error()}}
+}
+
+// checkKeys walks a YAML tree beside the type that it is decoded into, notes
+// where each key stands, and returns the keys that the type does not have. The
+// decoder could refuse them too, but only in terms of Go types.
+func checkKeys(n *yaml.Node, t reflect.Type, path string, lines map[string]int) []Problem {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	var problems []Problem
+	switch {
+	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+		for i, item := range n.Content {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			lines[at] = item.Line
+			problems = append(problems, checkKeys(item, t.Elem(), at, lines)...)
+		}
+	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		known := yamlFields(t)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			at := strings.TrimPrefix(path+"."+key.Value, ".")
+			lines[at] = key.Line
+			field, ok := known[key.Value]
+			if !ok {
+				problems = append(problems, Problem{key.Line, at, "unknown key; known here: " + keyList(known)})
+				continue
+			}
+			problems = append(problems, checkKeys(value, field, at, lines)...)
+		}
+	}
+	return problems
+}
+
+func yamlFields(t reflect.Type) map[string]reflect.Type {
+	out := map[string]reflect.Type{}
+	for f := range t.Fields() {
+		if tag := f.Tag.Get("yaml"); tag != "" && tag != "-" {
+			out[tag] = f.Type
+		}
+	}
+	return out
+}
+
+func keyList(m map[string]reflect.Type) string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, ", ")
+}

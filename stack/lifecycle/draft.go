@@ -1,0 +1,272 @@
+package lifecycle
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/htpasswd"
+	"github.com/certyard/certyard/stack/render"
+)
+
+// draft is a stack on its way to the disk: everything is in memory, so that a
+// problem found late has changed nothing.
+type draft struct {
+	prior    prior
+	spec     stack.Spec // with every port chosen
+	facts    stack.Facts
+	plan     pki.Plan
+	steps    []pki.Step
+	material pki.Material
+	secrets  stack.Secrets
+	htpasswd []byte
+	files    []stack.File
+}
+
+// choosePorts gives a number to every port that the spec leaves open. A number
+// chosen before is kept while the spec still leaves it open on that address.
+func (d Deps) choosePorts(spec stack.Spec, before *stack.State) (stack.Spec, error) {
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		p := spec.Published(service)
+		if !p.On() || p.Port != 0 {
+			continue
+		}
+		port := 0
+		if before != nil && before.Spec.Published(service).IP == p.IP {
+			port = before.Spec.Published(service).Port
+		}
+		if port == 0 {
+			var err error
+			if port, err = d.FreePort(p.IP); err != nil {
+				return spec, fmt.Errorf("choosing a free port for %s on %s: %w", service, p.IP, err)
+			}
+		}
+		spec = spec.WithPort(service, port)
+	}
+	return spec, nil
+}
+
+// certify finds out which certificates are missing or no longer fit, and issues
+// them. Every key pair is verified before this returns.
+func (dr *draft) certify(d Deps) error {
+	have, err := dr.prior.material()
+	if err != nil {
+		return err
+	}
+	if dr.plan, err = dr.spec.PKIPlan(dr.facts); err != nil {
+		return err
+	}
+	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
+		return err
+	}
+	dr.material, err = pki.Apply(dr.plan, have, dr.steps, d.Now())
+	return err
+}
+
+// passwords settles each user's password and the htpasswd file. A generated
+// password stays what it was; a given one is read anew.
+func (dr *draft) passwords(d Deps) error {
+	dr.secrets = stack.Secrets{HTTPSecret: dr.prior.secrets.HTTPSecret, Passwords: map[string]string{}}
+	var users []htpasswd.User
+	for _, u := range dr.spec.Registry.Users {
+		password, cost := dr.prior.secrets.Passwords[u.Name], htpasswd.CostGenerated
+		var err error
+		switch {
+		case !u.Generated():
+			cost = htpasswd.CostChosen
+			password, err = d.Password(u)
+		case password == "" || !dr.prior.generated(u.Name):
+			password, err = htpasswd.Generate(d.Rand)
+		}
+		if err != nil {
+			return fmt.Errorf("settling the password of user %q: %w", u.Name, err)
+		}
+		dr.secrets.Passwords[u.Name] = password
+		users = append(users, htpasswd.User{Name: u.Name, Password: password, Cost: cost})
+	}
+	var err error
+	if dr.secrets.HTTPSecret == "" {
+		if dr.secrets.HTTPSecret, err = htpasswd.Generate(d.Rand); err != nil {
+			return fmt.Errorf("making the registry's HTTP secret: %w", err)
+		}
+	}
+	dr.htpasswd, err = htpasswd.Render(users, dr.prior.htpasswd)
+	return err
+}
+
+// generated reports whether a user's recorded password was made up by certyard.
+// Without a record it was: a given one is always recorded with its source.
+func (p prior) generated(user string) bool {
+	if p.state == nil {
+		return true
+	}
+	i := slices.IndexFunc(p.state.Spec.Registry.Users, func(u stack.UserSpec) bool { return u.Name == user })
+	return i >= 0 && p.state.Spec.Registry.Users[i].Generated()
+}
+
+// render makes the files, and with them the record of what was made.
+func (dr *draft) render(d Deps) error {
+	files, err := render.Files(render.Input{
+		Spec: dr.spec, Facts: dr.facts, Root: d.Store.Root(),
+		Material: dr.material, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
+	})
+	if err != nil {
+		return err
+	}
+	secrets, err := stack.JSONFile(stack.FileSecrets, dr.secrets)
+	if err != nil {
+		return err
+	}
+	record, err := stack.JSONFile(stack.FileState, dr.state(d, files))
+	if err != nil {
+		return err
+	}
+	dr.files = append(files, secrets, record)
+	return nil
+}
+
+// state is the record of this draft. It holds nothing that differs between two
+// runs on the same stack, so that the second one writes nothing.
+func (dr *draft) state(d Deps, files []stack.File) stack.State {
+	s := stack.State{Version: 1, Made: d.Now().UTC(), Spec: dr.spec, Facts: dr.facts, Files: map[string]string{}}
+	if before := dr.prior.state; before != nil {
+		s.Made, s.Issued = before.Made, slices.Clone(before.Issued)
+	}
+	for _, f := range files {
+		if _, ok := stack.HopOf(f.Path); ok {
+			s.Files[f.Path] = stack.Sum(f.Data)
+		}
+	}
+	for _, step := range dr.steps {
+		if step.Action == pki.Keep {
+			continue
+		}
+		kp := dr.pair(step.Name)
+		s.Issued = append(s.Issued, stack.Issued{Name: step.Name, Serial: kp.Serial(), Cause: step.Cause, NotAfter: kp.Cert.NotAfter.UTC()})
+	}
+	return s
+}
+
+func (dr *draft) pair(name string) *pki.KeyPair {
+	if name == "ca" {
+		return dr.material.CA
+	}
+	return dr.material.Leaves[name]
+}
+
+// settleFacts decides what does not depend on the engine.
+func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
+	f := stack.Facts{
+		Privileges:  stack.PrivilegesFull,
+		RegistryUID: d.Account.UID, RegistryGID: d.Account.GID,
+		Images: map[string]string{stack.Registry: spec.Registry.Image, stack.Builder: spec.Builder.Image},
+	}
+	if d.Account.UID == 0 {
+		f.RegistryUID, f.RegistryGID = state65532, state65532
+	}
+	if spec.Builder.Privileges == stack.PrivilegesMinimal {
+		f.Privileges = stack.PrivilegesMinimal
+	}
+	if before == nil {
+		return f
+	}
+	// What an earlier run found out about the engine still holds.
+	f.EngineHost, f.HostUserNS = before.Facts.EngineHost, before.Facts.HostUserNS
+	f.RegistryUID, f.RegistryGID = before.Facts.RegistryUID, before.Facts.RegistryGID
+	if spec.Builder.Privileges == stack.PrivilegesAuto {
+		f.Privileges = before.Facts.Privileges
+	}
+	if spec.Images == before.Spec.Images && spec.Registry.Image == before.Spec.Registry.Image && spec.Builder.Image == before.Spec.Builder.Image {
+		f.Images = maps.Clone(before.Facts.Images)
+	}
+	return f
+}
+
+// describe returns the lines of a draft for a person, by step.
+func (dr *draft) describeAuthority() string {
+	ca := dr.material.CA.Cert
+	verb := "kept"
+	if dr.action("ca") != pki.Keep {
+		verb = "new"
+	}
+	years := int(ca.NotAfter.Sub(ca.NotBefore).Hours() / 24 / 365)
+	return fmt.Sprintf("%s CA %s, %d years, may sign %s and private addresses", verb, pki.Generation(ca), years, abbreviate(ca.PermittedDNSDomains))
+}
+
+func (dr *draft) describeCertificates() string {
+	var parts []string
+	for _, leaf := range dr.plan.Leaves {
+		part := leaf.Name
+		if n := leaf.SANs.Len(); n > 0 {
+			part += fmt.Sprintf(" %d names", n)
+		}
+		if a := dr.action(leaf.Name); a == pki.Renew || a == pki.Reissue {
+			part += fmt.Sprintf(" (%s: %s)", a, dr.cause(leaf.Name))
+		}
+		parts = append(parts, part)
+	}
+	days := int(dr.material.Leaves[stack.LeafRegistry].Cert.NotAfter.Sub(dr.material.Leaves[stack.LeafRegistry].Cert.NotBefore).Hours() / 24)
+	text := fmt.Sprintf("%s; %d days", strings.Join(parts, ", "), days)
+	if dr.allKept() {
+		text = "kept " + text
+	}
+	return text
+}
+
+func (dr *draft) allKept() bool {
+	return !slices.ContainsFunc(dr.steps, func(s pki.Step) bool { return s.Name != "ca" && s.Action != pki.Keep })
+}
+
+func (dr *draft) action(name string) pki.Action {
+	for _, s := range dr.steps {
+		if s.Name == name {
+			return s.Action
+		}
+	}
+	return pki.Keep
+}
+
+func (dr *draft) cause(name string) string {
+	for _, s := range dr.steps {
+		if s.Name == name {
+			return s.Cause
+		}
+	}
+	return ""
+}
+
+func (dr *draft) describePasswords() string {
+	var parts []string
+	for _, u := range dr.spec.Registry.Users {
+		how := "generated"
+		if !u.Generated() {
+			how = "from " + cmp.Or(u.PasswordFile, "$"+u.PasswordEnv)
+		}
+		if bytes.Equal(dr.htpasswd, dr.prior.htpasswd) {
+			how = "kept"
+		}
+		parts = append(parts, u.Name+", "+how)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// abbreviate names a few of many names.
+func abbreviate(names []string) string {
+	const few = 4
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more names", strings.Join(names[:few], ", "), len(names)-few)
+}
+
+// state65532 is the uid that distroless images call nonroot: outside every
+// distribution's range for people and system accounts.
+const state65532 = 65532
+
+var _ = netip.Addr{}

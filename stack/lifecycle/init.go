@@ -1,0 +1,79 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/state"
+)
+
+// Init writes every file of the stack and starts nothing. Docker is not asked:
+// where the engine would decide, what an earlier Up found out is kept, and
+// otherwise the usual is assumed; the next Up corrects it.
+func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
+	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	release, err := d.Store.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer release()
+	dr, err := d.offline(spec, &res)
+	if err != nil {
+		return res, err
+	}
+	p, err := d.run(StepFiles, func(func(string)) (string, error) {
+		changes, err := d.Store.Write(dr.files)
+		res.Written = changes.Paths()
+		return describeWritten(changes), err
+	})
+	res.Steps = append(res.Steps, p)
+	return res, err
+}
+
+// DryRun returns what Init or Up would do to certificates and files, and does
+// nothing: no file is written, no container is touched.
+func DryRun(d Deps, spec stack.Spec) (Result, error) {
+	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	dr, err := d.offline(spec, &res)
+	if err != nil {
+		return res, err
+	}
+	changes, err := d.Store.Plan(dr.files)
+	for _, path := range changes.Created {
+		res.Plan = append(res.Plan, PlannedStep{Action: "create", Object: path, Cause: "not there"})
+	}
+	for _, path := range changes.Updated {
+		res.Plan = append(res.Plan, PlannedStep{Action: "update", Object: path, Cause: "content, mode or owner differs"})
+	}
+	return res, err
+}
+
+// offline makes a draft without an engine.
+func (d Deps) offline(spec stack.Spec, res *Result) (*draft, error) {
+	before, err := load(d.Store)
+	if err != nil {
+		return nil, err
+	}
+	dr := &draft{prior: before, facts: d.settleFacts(spec, before.state)}
+	if dr.spec, err = d.choosePorts(spec, before.state); err != nil {
+		return nil, err
+	}
+	if err := d.compileDraft(dr, res); err != nil {
+		return nil, err
+	}
+	res.Spec, res.Facts = dr.spec, dr.facts
+	return dr, dr.render(d)
+}
+
+func describeWritten(c state.Changes) string {
+	created, updated := len(c.Created), len(c.Updated)
+	switch {
+	case created == 0 && updated == 0:
+		return "kept, nothing to write"
+	case updated == 0:
+		return fmt.Sprintf("%d written", created)
+	default:
+		return fmt.Sprintf("%d written, %d updated", created, updated)
+	}
+}

@@ -1,0 +1,203 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/smoke"
+)
+
+// Smoke proves the running stack as it was recorded, and changes nothing. A
+// stack that does not hold is in the report; an error means that it could not
+// be checked.
+func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
+	p, err := recorded(d.Store)
+	if err != nil {
+		return stack.Report{}, stack.State{}, err
+	}
+	options, err := proofOptions(d.Store, *p.state, p.secrets)
+	if err != nil {
+		return stack.Report{}, *p.state, err
+	}
+	var report stack.Report
+	_, err = d.run(StepProof, func(say func(string)) (string, error) {
+		drift, err := driftChecks(d.Store, *p.state)
+		if err != nil {
+			return "", err
+		}
+		report = d.Prover.Prove(ctx, counting(options, say))
+		report.Checks = append(drift, report.Checks...)
+		held, total := report.Held()
+		return fmt.Sprintf("%d of %d hold", held, total), ctx.Err()
+	})
+	return report, *p.state, err
+}
+
+// proofOptions says what to prove and with what: the trust, the password and
+// the client certificate that the stack's own clients use, read from the files
+// that they use. A pair that does not parse is left out; that its files changed
+// is a check of its own.
+func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Options, error) {
+	spec, user := s.Spec, s.Spec.Registry.Users[0].Name
+	pairs, err := readPairs(store)
+	if err != nil {
+		return smoke.Options{}, err
+	}
+	bundle, err := store.Read(stack.FileClientCA)
+	if err != nil {
+		return smoke.Options{}, err
+	}
+	trust, err := pki.ParseTrustBundle(bundle)
+	if err != nil {
+		// Nothing is trusted then, and every check that needs trust fails
+		// and says so.
+		trust = pki.NewTrustBundle()
+	}
+	registry, builder := parsed(pairs[stack.LeafRegistry]), parsed(pairs[stack.LeafBuilder])
+	o := smoke.Options{
+		Trust: trust,
+		Registry: smoke.Registry{
+			Endpoints: spec.HostEndpoints(stack.Registry, s.Facts), Names: spec.Names(stack.Registry, s.Facts),
+			Network: stack.NetworkEndpoint(stack.Registry).Address(),
+			User:    user, Password: secrets.Passwords[user],
+		},
+		Builder: smoke.Builder{
+			Endpoints: spec.HostEndpoints(stack.Builder, s.Facts), Names: spec.Names(stack.Builder, s.Facts),
+			Mutual: spec.Builder.TLS == stack.TLSMutual, Server: builder, Client: parsed(pairs[stack.LeafClient]),
+		},
+	}
+	if registry != nil {
+		o.Registry.Leaf = registry.Cert
+	}
+	if builder != nil {
+		o.Builder.Leaf = builder.Cert
+	}
+	return o, nil
+}
+
+func parsed(pair pki.PEMPair) *pki.KeyPair {
+	kp, err := pair.Parse()
+	if err != nil {
+		return nil
+	}
+	return kp
+}
+
+// counting shows each check as it ends.
+func counting(o smoke.Options, say func(string)) smoke.Options {
+	n := 0
+	o.Observe = func(c stack.Check) {
+		n++
+		say(fmt.Sprintf("%d checks, last: %s: %s", n, c.Hop, c.Title))
+	}
+	return o
+}
+
+// driftChecks compares the files with the record of what was written, one check
+// for each hop. The daemons may still serve what they read before, so only this
+// sees a file that will break them at their next start.
+func driftChecks(store Store, s stack.State) ([]stack.Check, error) {
+	var out []stack.Check
+	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
+		start := time.Now()
+		changed, count, err := drifted(store, s, hop)
+		if err != nil {
+			return nil, err
+		}
+		c := stack.Check{
+			ID: "files:" + strings.ReplaceAll(string(hop), " -> ", "-"), Hop: hop, Target: store.Root(),
+			Title: fmt.Sprintf("%d files are as written", count), Outcome: stack.Holds, Took: time.Since(start),
+		}
+		if len(changed) > 0 {
+			c.Outcome, c.Reason = stack.Fails, stack.ReasonDrift
+			c.Title = "files are as written"
+			c.Error = "changed since certyard wrote them: " + strings.Join(changed, ", ")
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func drifted(store Store, s stack.State, hop stack.Hop) (changed []string, count int, err error) {
+	for _, path := range sortedKeys(s.Files) {
+		if at, _ := stack.HopOf(path); at != hop {
+			continue
+		}
+		count++
+		data, err := store.Read(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		if data == nil {
+			changed = append(changed, path+" (missing)")
+		} else if stack.Sum(data) != s.Files[path] {
+			changed = append(changed, path)
+		}
+	}
+	return changed, count, nil
+}
+
+// ready waits until both daemons answer over TLS, or one of them has ended.
+func (u *upRun) ready(ctx context.Context, options smoke.Options, limit time.Duration) error {
+	if limit == 0 {
+		limit = time.Minute
+	}
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := u.Prover.Ready(waiting, options, func(ctx context.Context) error { return u.alive(ctx) })
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return &NotReadyError{Stack: u.draft.spec.Name, Logs: u.lastWords(ctx), Err: err}
+}
+
+// DeadError says that a container ended that should run.
+type DeadError struct {
+	Container string
+	State     string
+	ExitCode  int
+}
+
+func (e *DeadError) Error() string {
+	return fmt.Sprintf("container %s is %s (exit status %d)", e.Container, e.State, e.ExitCode)
+}
+
+// alive reports a container of ours that is not running.
+func (u *upRun) alive(ctx context.Context) error {
+	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if ours := c.Service == stack.Registry || c.Service == stack.Builder; ours && (c.State == "exited" || c.State == "dead" || c.State == "restarting") {
+			return &DeadError{Container: c.Name, State: c.State, ExitCode: c.ExitCode}
+		}
+	}
+	return nil
+}
+
+// lastWords returns the ends of both daemons' logs; nothing when they cannot be
+// had, since the caller already has an error to report.
+func (u *upRun) lastWords(ctx context.Context) string {
+	var out bytes.Buffer
+	err := u.Engine.Logs(ctx, u.draft.spec.Name, compose.LogOptions{
+		Services: []string{stack.Registry, stack.Builder}, Tail: "5", Out: &out,
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return ""
+	}
+	return out.String()
+}
+
+var _ = filepath.Join

@@ -1,0 +1,163 @@
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// Status is what a stack is like now, without touching or dialling it.
+type Status struct {
+	Stack        string              `json:"stack"`
+	Dir          string              `json:"dir"`
+	Made         time.Time           `json:"made"`
+	Spec         stack.Spec          `json:"spec"`
+	Facts        stack.Facts         `json:"facts"`
+	Certificates []CertificateStatus `json:"certificates"`
+	Due          []PlannedStep       `json:"due"`     // what the next up would do to certificates
+	Changed      []string            `json:"changed"` // files that are not as written
+	Containers   []ContainerStatus   `json:"containers"`
+	// Engine is why the containers could not be looked at, "" when they were.
+	Engine string `json:"engine_error,omitempty"`
+}
+
+// CertificateStatus is one certificate of the stack.
+type CertificateStatus struct {
+	Name     string    `json:"name"`
+	Serial   string    `json:"serial"`
+	SANs     []string  `json:"sans"`
+	NotAfter time.Time `json:"not_after"`
+	DaysLeft int       `json:"days_left"` // whole days, negative once expired
+	File     string    `json:"file"`
+}
+
+// ContainerStatus is one container of the stack.
+type ContainerStatus struct {
+	Service  string    `json:"service"`
+	Name     string    `json:"name"`
+	Image    string    `json:"image"`
+	State    string    `json:"state"` // the engine's word, "missing" when there is none
+	Health   string    `json:"health,omitempty"`
+	ExitCode int       `json:"exit_code"`
+	Started  time.Time `json:"started,omitzero"`
+}
+
+// OK reports whether nothing is due, changed, missing or stopped, as far as
+// could be seen.
+func (s Status) OK() bool {
+	for _, c := range s.Containers {
+		if c.State != "running" || c.Health == "unhealthy" {
+			return false
+		}
+	}
+	return len(s.Due) == 0 && len(s.Changed) == 0 && s.Engine == ""
+}
+
+// GetStatus looks at the files and the containers of a recorded stack. An
+// engine that cannot be reached is part of the status; the error is for a state
+// directory that cannot be read. d.Engine may be nil, with engineErr saying why.
+func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
+	p, err := recorded(d.Store)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts}
+	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
+		changed, _, err := drifted(d.Store, *p.state, hop)
+		if err != nil {
+			return s, err
+		}
+		s.Changed = append(s.Changed, changed...)
+	}
+	if s.Due, err = due(p, d.Now()); err != nil {
+		return s, err
+	}
+	m, err := p.material()
+	if err != nil {
+		return s, err
+	}
+	s.Certificates = certificates(m, d.Now())
+	if d.Engine == nil {
+		s.Engine = engineErr.Error()
+		return s, nil
+	}
+	containers, err := d.Engine.Containers(ctx, s.Stack)
+	if err != nil {
+		s.Engine = err.Error()
+	} else {
+		s.Containers = containerStatus(containers)
+	}
+	return s, nil
+}
+
+// due lists the certificates that the recorded spec wants issued, renewed or
+// reissued.
+func due(p prior, now time.Time) ([]PlannedStep, error) {
+	m, err := p.material()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := p.state.Spec.PKIPlan(p.state.Facts)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := pki.Diff(plan, m, now)
+	if err != nil {
+		return nil, err
+	}
+	var out []PlannedStep
+	for _, s := range planned(steps) {
+		if s.Action != string(pki.Keep) {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func certificates(m pki.Material, now time.Time) []CertificateStatus {
+	var out []CertificateStatus
+	for _, name := range []string{"ca", stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient} {
+		kp := m.Leaves[name]
+		if name == "ca" {
+			kp = m.CA
+		}
+		if kp == nil {
+			continue
+		}
+		c := kp.Cert
+		sans := append([]string{}, c.DNSNames...)
+		for _, ip := range c.IPAddresses {
+			sans = append(sans, ip.String())
+		}
+		out = append(out, CertificateStatus{
+			Name: name, Serial: kp.Serial(), SANs: sans, NotAfter: c.NotAfter.UTC(),
+			DaysLeft: int(c.NotAfter.Sub(now).Hours() / 24), File: stack.Pairs()[name].Cert,
+		})
+	}
+	return out
+}
+
+// containerStatus lists both daemons, also the one that has no container, and
+// then what the user's override adds.
+func containerStatus(containers []compose.Container) []ContainerStatus {
+	var out, others []ContainerStatus
+	found := map[string]bool{}
+	for _, c := range containers {
+		s := ContainerStatus{Service: c.Service, Name: c.Name, Image: c.Image, State: c.State, Health: c.Health, ExitCode: c.ExitCode, Started: c.Started}
+		if c.Service == stack.Registry || c.Service == stack.Builder {
+			found[c.Service] = true
+			out = append(out, s)
+		} else {
+			others = append(others, s)
+		}
+	}
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		if !found[service] {
+			out = append(out, ContainerStatus{Service: service, State: "missing"})
+		}
+	}
+	return append(out, others...)
+}

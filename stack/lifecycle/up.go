@@ -1,0 +1,350 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/state"
+)
+
+// UpOptions says how Up goes about it.
+type UpOptions struct {
+	// Ready bounds the wait for the daemons to answer; 0 means a minute.
+	Ready time.Duration
+}
+
+// Result is what Init and Up did. It holds no secret.
+type Result struct {
+	Stack   string          `json:"stack"`
+	Dir     string          `json:"dir"`
+	Steps   []Progress      `json:"steps"`
+	Plan    []PlannedStep   `json:"plan"`
+	Written []string        `json:"written"`
+	Changes []ServiceChange `json:"containers,omitempty"`
+	Report  *stack.Report   `json:"report,omitempty"`
+
+	Spec  stack.Spec  `json:"spec"`
+	Facts stack.Facts `json:"facts"`
+}
+
+// PlannedStep is one step of a plan and why it is needed.
+type PlannedStep struct {
+	Action string `json:"action"`
+	Object string `json:"object"`
+	Cause  string `json:"cause"`
+}
+
+// ServiceChange is what happened to a service's container.
+type ServiceChange struct {
+	Service string `json:"service"`
+	Change  string `json:"change"`
+}
+
+// RootlessError says that root was asked to use somebody's rootless engine: the
+// files of the stack would belong to a root that this engine's containers do
+// not have.
+type RootlessError struct{ Engine string }
+
+func (e *RootlessError) Error() string {
+	return fmt.Sprintf("the Docker Engine at %s is rootless, and root owns this state directory", e.Engine)
+}
+
+// NotReadyError says that a daemon did not answer after its start.
+type NotReadyError struct {
+	Stack string
+	Logs  string // the last lines of the containers that ended
+	Err   error
+}
+
+func (e *NotReadyError) Error() string {
+	text := "waiting for the daemons: " + e.Err.Error()
+	if e.Logs != "" {
+		text += "\n" + strings.TrimRight(e.Logs, "\n")
+	}
+	return text
+}
+
+func (e *NotReadyError) Unwrap() error { return e.Err }
+
+// Up makes the stack what the spec says: certificates, files, containers, and
+// then the proof. What already is as it should be is kept. An error means that
+// something could not be done; a check that does not hold is in the report
+// instead. After an interruption at any moment, another Up finishes.
+func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, error) {
+	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	info, err := d.Engine.Info(ctx)
+	if err != nil {
+		return res, err
+	}
+	if info.Rootless && d.Account.UID == 0 {
+		return res, &RootlessError{Engine: info.Endpoint}
+	}
+	if err := d.Engine.Foreign(ctx, spec.Name, d.Store.Root()); err != nil {
+		return res, err
+	}
+	release, err := d.Store.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer release()
+	u := &upRun{Deps: d, wanted: spec, info: info, res: &res}
+	if err := u.prepare(ctx); err != nil {
+		return res, err
+	}
+	if err := u.start(ctx); err != nil {
+		return res, err
+	}
+	return res, u.prove(ctx, opts)
+}
+
+// upRun is one run of Up.
+type upRun struct {
+	Deps
+	wanted stack.Spec // with open ports
+	info   compose.Info
+	draft  *draft
+	res    *Result
+}
+
+// step runs a step and keeps how it ended.
+func (u *upRun) step(name string, do func(say func(string)) (string, error)) error {
+	p, err := u.run(name, do)
+	u.res.Steps = append(u.res.Steps, p)
+	return err
+}
+
+// prepare makes the draft, resolves the images, and writes the files.
+func (u *upRun) prepare(ctx context.Context) error {
+	before, err := load(u.Store)
+	if err != nil {
+		return err
+	}
+	facts := engineFacts(u.settleFacts(u.wanted, before.state), u.info, u.Account)
+	if err := u.compile(before, facts); err != nil {
+		return err
+	}
+	err = u.step(StepImages, func(say func(string)) (string, error) {
+		return u.images(ctx, say)
+	})
+	if err != nil {
+		return err
+	}
+	return u.write()
+}
+
+// compile makes the draft for the facts known so far.
+func (u *upRun) compile(before prior, facts stack.Facts) error {
+	spec, err := u.choosePorts(u.wanted, before.state)
+	if err != nil {
+		return err
+	}
+	u.draft = &draft{prior: before, spec: spec, facts: facts}
+	return u.compileDraft(u.draft, u.res)
+}
+
+// compileDraft certifies and settles passwords, as steps that a person sees.
+func (d Deps) compileDraft(dr *draft, res *Result) error {
+	note := func(p Progress, err error) error {
+		res.Steps = append(res.Steps, p)
+		return err
+	}
+	if err := note(d.run(StepAuthority, func(func(string)) (string, error) {
+		if err := dr.certify(d); err != nil {
+			return "", err
+		}
+		return dr.describeAuthority(), nil
+	})); err != nil {
+		return err
+	}
+	res.Plan = planned(dr.steps)
+	res.Steps = append(res.Steps, Progress{Step: StepCertificates, State: Done, Detail: dr.describeCertificates()})
+	d.Observe(res.Steps[len(res.Steps)-1])
+	return note(d.run(StepPasswords, func(func(string)) (string, error) {
+		if err := dr.passwords(d); err != nil {
+			return "", err
+		}
+		return dr.describePasswords(), nil
+	}))
+}
+
+func planned(steps []pki.Step) []PlannedStep {
+	var out []PlannedStep
+	for _, s := range steps {
+		out = append(out, PlannedStep{Action: string(s.Action), Object: s.Name, Cause: s.Cause})
+	}
+	return out
+}
+
+// engineFacts adds what the engine says about itself.
+func engineFacts(f stack.Facts, info compose.Info, account Account) stack.Facts {
+	f.EngineHost, f.HostUserNS = info.Host, info.UserNS
+	switch {
+	case info.Rootless:
+		// The container's root is the caller's own account outside.
+		f.RegistryUID, f.RegistryGID = 0, 0
+	case account.UID == 0:
+		f.RegistryUID, f.RegistryGID = state.RegistryUID, state.RegistryUID
+	default:
+		f.RegistryUID, f.RegistryGID = account.UID, account.GID
+	}
+	return f
+}
+
+// images makes sure that the engine has both images and records which they are.
+func (u *upRun) images(ctx context.Context, say func(string)) (string, error) {
+	bundled := func(service string) bool {
+		s := u.draft.prior.state
+		return s != nil && s.Spec.Images == u.wanted.Images && s.Facts.Images[service] != imageOf(s.Spec, service)
+	}
+	want := []compose.Image{
+		{Service: stack.Registry, Ref: u.wanted.Registry.Image, Bundled: "registry", PreferBundled: bundled(stack.Registry)},
+		{Service: stack.Builder, Ref: u.wanted.Builder.Image, Bundled: "buildkit", PreferBundled: bundled(stack.Builder)},
+	}
+	got, err := u.Engine.Images(ctx, want, compose.Policy(u.wanted.Images), u.Bundle, func(e compose.Event) {
+		say(describeEvent(e))
+	})
+	if err != nil {
+		return "", err
+	}
+	images := map[string]string{}
+	var parts []string
+	for _, r := range got {
+		images[r.Service] = r.Ref
+		parts = append(parts, strings.Join(strings.Fields(r.Service+" "+r.Version+" "+r.Source), " "))
+	}
+	u.draft.facts.Images = images
+	return strings.Join(parts, ", "), nil
+}
+
+func imageOf(spec stack.Spec, service string) string {
+	if service == stack.Registry {
+		return spec.Registry.Image
+	}
+	return spec.Builder.Image
+}
+
+// write renders the draft and puts it on the disk.
+func (u *upRun) write() error {
+	if err := u.draft.render(u.Deps); err != nil {
+		return err
+	}
+	changes, err := u.Store.Write(u.draft.files)
+	u.res.Written = append(u.res.Written, changes.Paths()...)
+	u.res.Spec, u.res.Facts = u.draft.spec, u.draft.facts
+	return err
+}
+
+// start brings the containers up. Where the engine refuses what BuildKit
+// documents, and the spec leaves it open, the builder is given the minimal
+// privileges instead; where a port that certyard chose has been taken since,
+// another one is chosen.
+func (u *upRun) start(ctx context.Context) error {
+	err := u.step(StepContainers, func(say func(string)) (string, error) {
+		for tries := 0; ; tries++ {
+			result, err := u.upOnce(ctx, say)
+			if err == nil {
+				return u.changes(result), nil
+			}
+			if again, cause := u.retry(err); !again || tries == 5 {
+				return "", err
+			} else {
+				say(cause)
+			}
+			if err := u.write(); err != nil {
+				return "", err
+			}
+		}
+	})
+	if err == nil && u.wanted.Builder.Privileges == stack.PrivilegesAuto && u.draft.facts.Privileges == stack.PrivilegesMinimal {
+		before := u.draft.prior.state
+		if before == nil || before.Facts.Privileges != stack.PrivilegesMinimal {
+			u.res.Steps[len(u.res.Steps)-1].Note = "the engine refuses privileged containers; the builder runs with SYS_ADMIN and without seccomp and AppArmor profiles instead"
+			u.Observe(u.res.Steps[len(u.res.Steps)-1])
+		}
+	}
+	return err
+}
+
+// retry changes the draft so that another try may work, and says how.
+func (u *upRun) retry(err error) (bool, string) {
+	var refused *compose.PrivilegeError
+	if errors.As(err, &refused) && refused.Service == stack.Builder &&
+		u.wanted.Builder.Privileges == stack.PrivilegesAuto && u.draft.facts.Privileges == stack.PrivilegesFull {
+		u.draft.facts.Privileges = stack.PrivilegesMinimal
+		return true, "privileged refused, trying minimal"
+	}
+	var taken *compose.PortError
+	if errors.As(err, &taken) && u.wanted.Published(taken.Service).On() && u.wanted.Published(taken.Service).Port == 0 {
+		port, perr := u.FreePort(u.wanted.Published(taken.Service).IP)
+		if perr != nil {
+			return false, ""
+		}
+		u.draft.spec = u.draft.spec.WithPort(taken.Service, port)
+		return true, "port taken, trying another"
+	}
+	return false, ""
+}
+
+func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult, error) {
+	files := []string{filepath.Join(u.Store.Root(), stack.FileCompose)}
+	if u.Override != "" {
+		files = append(files, u.Override)
+	}
+	project, err := compose.Load(ctx, compose.Source{Name: u.draft.spec.Name, Dir: u.Store.Root(), Files: files})
+	if err != nil {
+		return compose.UpResult{}, err
+	}
+	return u.Engine.Up(ctx, project, compose.UpOptions{
+		Progress: func(e compose.Event) { say(describeEvent(e)) },
+		Volumes: []compose.VolumeOwner{
+			{Service: stack.Registry, Target: stack.DataRegistry, UID: u.draft.facts.RegistryUID, GID: u.draft.facts.RegistryGID},
+		},
+	})
+}
+
+func describeEvent(e compose.Event) string {
+	text := e.Service
+	if text == "" {
+		text = e.Name
+	}
+	text = strings.TrimSpace(text + " " + strings.ToLower(e.Status))
+	if e.Percent > 0 && !e.Done {
+		text += fmt.Sprintf(" %d%%", e.Percent)
+	}
+	return text
+}
+
+func (u *upRun) changes(result compose.UpResult) string {
+	var parts []string
+	for _, service := range result.Order() {
+		change := string(result.Services[service])
+		u.res.Changes = append(u.res.Changes, ServiceChange{service, change})
+		parts = append(parts, service+" "+change)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// prove waits for the daemons and runs the proof.
+func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
+	return u.step(StepProof, func(say func(string)) (string, error) {
+		options, err := proofOptions(u.Store, stack.State{Spec: u.draft.spec, Facts: u.draft.facts}, u.draft.secrets)
+		if err != nil {
+			return "", err
+		}
+		say("waiting for the daemons")
+		if err := u.ready(ctx, options, opts.Ready); err != nil {
+			return "", err
+		}
+		report := u.Prover.Prove(ctx, counting(options, say))
+		u.res.Report = &report
+		held, total := report.Held()
+		return fmt.Sprintf("%d of %d hold", held, total), ctx.Err()
+	})
+}

@@ -1,0 +1,197 @@
+// Package render turns a spec and its key pairs into the files of the state
+// directory. It is pure: everything that it needs is in its arguments, and it
+// returns bytes. The texts are templates rather than the consumers' own structs
+// marshalled, since those print empty fields that change what they mean; the
+// tests decode the results strictly with the consumers' types.
+package render
+
+import (
+	"bytes"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+//go:embed templates/*.tmpl
+var templates embed.FS
+
+// Input is everything that the files are made from.
+type Input struct {
+	Spec     stack.Spec
+	Facts    stack.Facts
+	Root     string // the state directory, absolute: clients need absolute paths
+	Material pki.Material
+	Secrets  stack.Secrets
+	Htpasswd []byte
+}
+
+// Files returns every file of the state directory but state.json, in a fixed
+// order. The error says which file could not be rendered.
+func Files(in Input) ([]stack.File, error) {
+	files, err := material(in.Material)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []func(Input) ([]stack.File, error){registry, builder, client} {
+		more, err := part(in)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
+	compose, err := composeFile(in, files)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, compose), nil
+}
+
+// material returns the files of the CA, the key pairs and the trust bundle.
+func material(m pki.Material) ([]stack.File, error) {
+	bundle := pki.NewTrustBundle(m.CA.Cert).PEM()
+	public := func(name string, owner stack.Owner, data []byte) stack.File {
+		return stack.File{Path: name, Mode: 0o644, Owner: owner, Data: data}
+	}
+	files := []stack.File{
+		public(stack.FileRegistryCA, stack.OwnerRegistry, bundle),
+		public(stack.FileBuilderCA, stack.OwnerCaller, bundle),
+		public(stack.FileClientCA, stack.OwnerCaller, bundle),
+	}
+	pairs := map[string]*pki.KeyPair{"ca": m.CA}
+	for name, pair := range m.Leaves {
+		pairs[name] = pair
+	}
+	for _, name := range []string{"ca", stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient} {
+		owner := stack.OwnerCaller
+		if name == stack.LeafRegistry {
+			owner = stack.OwnerRegistry
+		}
+		at := stack.Pairs()[name]
+		files = append(files, public(at.Cert, owner, pairs[name].CertPEM()))
+		if pairs[name].Key == nil {
+			continue
+		}
+		key, err := pairs[name].KeyPEM()
+		if err != nil {
+			return nil, fmt.Errorf("rendering %s: %w", at.Key, err)
+		}
+		files = append(files, stack.File{Path: at.Key, Mode: 0o600, Owner: owner, Once: true, Data: key})
+	}
+	return append(files, public(stack.FileRegistryCert2, stack.OwnerRegistry, pairs[stack.LeafRegistry].CertPEM())), nil
+}
+
+func registry(in Input) ([]stack.File, error) {
+	config, err := execute("config.yml.tmpl", map[string]any{
+		"Data": stack.DataRegistry, "Mount": stack.MountRegistry, "RegistryPort": stack.RegistryPort,
+		"HTTPSecret": in.Secrets.HTTPSecret,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []stack.File{
+		{Path: stack.FileRegistryConfig, Mode: 0o600, Owner: stack.OwnerRegistry, Data: config},
+		{Path: stack.FileHtpasswd, Mode: 0o600, Owner: stack.OwnerRegistry, Data: in.Htpasswd},
+	}, nil
+}
+
+func builder(in Input) ([]stack.File, error) {
+	config, err := execute("buildkitd.toml.tmpl", map[string]any{
+		"BuilderPort": stack.BuilderPort, "Certs": path.Join(stack.MountBuilder, "certs"),
+		"Mutual":        in.Spec.Builder.TLS == stack.TLSMutual,
+		"RegistryHosts": in.Spec.RegistryHosts(in.Facts),
+	})
+	return []stack.File{{Path: stack.FileBuilderConfig, Mode: 0o644, Data: config}}, err
+}
+
+func client(in Input) ([]stack.File, error) {
+	docker, err := dockerConfig(in)
+	if err != nil {
+		return nil, err
+	}
+	user := in.Spec.Registry.Users[0].Name
+	env, err := Environment(in.Spec.Environment(in.Facts, in.Root, in.Secrets.Passwords[user]), "sh")
+	return []stack.File{
+		{Path: stack.FileDockerConfig, Mode: 0o600, Data: docker},
+		{Path: stack.FileEnv, Mode: 0o600, Data: env},
+	}, err
+}
+
+// dockerConfig holds the first user's password for every registry host, as the
+// daemon sees it and as the host does: BuildKit asks for credentials by the
+// host that the daemon dials (P11).
+func dockerConfig(in Input) ([]byte, error) {
+	user := in.Spec.Registry.Users[0].Name
+	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + in.Secrets.Passwords[user]))
+	auths := map[string]map[string]string{}
+	for _, host := range in.Spec.RegistryHosts(in.Facts) {
+		auths[host] = map[string]string{"auth": auth}
+	}
+	data, err := json.MarshalIndent(map[string]any{"auths": auths}, "", "  ")
+	return append(data, '\n'), err
+}
+
+func composeFile(in Input, files []stack.File) (stack.File, error) {
+	published := func(p stack.Publish) *stack.Publish {
+		if !p.On() {
+			return nil
+		}
+		return &p
+	}
+	data, err := execute("compose.yaml.tmpl", map[string]any{
+		"Name":          in.Spec.Name,
+		"RegistryImage": in.Facts.Images[stack.Registry], "BuilderImage": in.Facts.Images[stack.Builder],
+		"UID": in.Facts.RegistryUID, "GID": in.Facts.RegistryGID,
+		"HostUserNS": in.Facts.HostUserNS, "Privileged": in.Facts.Privileges == stack.PrivilegesFull,
+		"Mutual":          in.Spec.Builder.TLS == stack.TLSMutual,
+		"RegistryPublish": published(in.Spec.Registry.Publish), "BuilderPublish": published(in.Spec.Builder.Publish),
+		"RegistryPort": stack.RegistryPort, "BuilderPort": stack.BuilderPort,
+		"MountRegistry": stack.MountRegistry, "MountBuilder": stack.MountBuilder,
+		"DataRegistry": stack.DataRegistry, "DataBuilder": stack.DataBuilder,
+		// The htpasswd file is missing here on purpose: the registry
+		// reads it again by itself.
+		"RegistryMaterial": digest(files, stack.FileRegistryConfig, stack.FileRegistryCert),
+		"BuilderMaterial":  digest(files, stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA),
+	})
+	return stack.File{Path: stack.FileCompose, Mode: 0o644, Data: data}, err
+}
+
+// digest names the content of some files, so that compose makes a new container
+// when a daemon would otherwise keep what it read at its start. Names and keys
+// need no part in it: a certificate changes with its key.
+func digest(files []stack.File, names ...string) string {
+	var all bytes.Buffer
+	for _, name := range names {
+		for _, f := range files {
+			if f.Path == name {
+				fmt.Fprintf(&all, "%s %s\n", name, stack.Sum(f.Data))
+			}
+		}
+	}
+	return stack.Sum(all.Bytes())[:16]
+}
+
+func execute(name string, data any) ([]byte, error) {
+	funcs := template.FuncMap{"quote": quote}
+	t, err := template.New(name).Option("missingkey=error").Funcs(funcs).ParseFS(templates, "templates/"+name)
+	if err != nil {
+		return nil, fmt.Errorf("parsing template %s: %w", name, err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, data); err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", name, err)
+	}
+	return out.Bytes(), nil
+}
+
+// quote renders a YAML string that compose does not interpolate.
+func quote(s string) string {
+	return strconv.Quote(strings.ReplaceAll(s, "$", "$$"))
+}

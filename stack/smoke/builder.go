@@ -1,0 +1,149 @@
+package smoke
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/smoke/runstep"
+)
+
+// builderProbes are the probes of the way from the host to the builder.
+type builderProbes struct {
+	Builder
+	trust *x509.CertPool
+}
+
+func newBuilderProbes(opt Options) *builderProbes {
+	return &builderProbes{opt.Builder, opt.Trust.Pool()}
+}
+
+// checks returns what is to be proven. The first check is the one that the
+// others need.
+func (b *builderProbes) checks() []*check {
+	t := tableFor(stack.HopHostBuilder, "builder.", b.Endpoints)
+	if t == nil {
+		return nil
+	}
+	t.names(b.Names, "verifies as %s, speaks h2 and lists its workers", b.workers)
+	t.add("plain", "plain TCP is refused", answers, b.plain)
+	if !b.Mutual {
+		return t.checks
+	}
+	t.add("no-certificate", "a client without a certificate is refused", verifies, b.noCertificate)
+	t.add("other-ca-certificate", "a client certificate of another CA is refused", verifies, b.otherCA)
+	if b.Server != nil {
+		t.add("server-certificate", "the server's own certificate is refused from a client", verifies, b.serverAsClient)
+	}
+	return t.checks
+}
+
+// workers is the positive probe: everything about one name has to be right.
+func (b *builderProbes) workers(ctx context.Context, e stack.Endpoint, name string) (stack.Evidence, error) {
+	session, err := b.connect(ctx, e, name)
+	if err != nil {
+		return stack.Evidence{}, err
+	}
+	defer session.Close()
+	workers, err := session.ListWorkers(ctx)
+	if err != nil {
+		return session.evidence(), session.cause(err)
+	}
+	info, err := session.Client.Info(ctx)
+	if err != nil {
+		return session.evidence(), session.cause(err)
+	}
+	evidence := session.evidence()
+	evidence.Version = info.BuildkitVersion.Version
+	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
+		return evidence, failing(stack.ReasonUnexpected, "has no worker with a platform")
+	}
+	// A worker's first platform is its own; it emulates the others.
+	own := workers[0].Platforms[0]
+	evidence.Platform = own.OS + "/" + own.Architecture
+	return evidence, served(session.state, b.Leaf)
+}
+
+// platform picks what the smoke build builds for: the first platform of the
+// builder that there is a step for.
+func platform(ctx context.Context, session *session) (ocispecs.Platform, []byte, error) {
+	workers, err := session.ListWorkers(ctx)
+	if err != nil {
+		return ocispecs.Platform{}, nil, session.cause(err)
+	}
+	var causes []error
+	for _, w := range workers {
+		for _, p := range w.Platforms {
+			step, err := runstep.For(p.OS, p.Architecture)
+			if err == nil {
+				return ocispecs.Platform{OS: p.OS, Architecture: p.Architecture}, step, nil
+			}
+			causes = append(causes, err)
+		}
+	}
+	return ocispecs.Platform{}, nil, failing(stack.ReasonBuild, "choosing a platform: %w", errors.Join(causes...))
+}
+
+// http2Hello is how an HTTP/2 client begins (RFC 9113 section 3.4): the preface
+// and an empty settings frame.
+const http2Hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// plain holds when a gRPC client without TLS gets an alert, or nothing before
+// the connection is closed.
+func (b *builderProbes) plain(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+	said, err := sayPlain(ctx, e, http2Hello, frameHeader)
+	switch {
+	case err != nil:
+		return stack.Evidence{}, err
+	case len(said) == 0, isAlert(said):
+		return stack.Evidence{Answer: plainAnswer(said)}, nil
+	case len(said) == frameHeader && said[3] == settingsFrame:
+		return stack.Evidence{}, failing(stack.ReasonAccepted, "speaks gRPC without TLS")
+	}
+	return stack.Evidence{}, failing(stack.ReasonUnexpected, "answers % x", said)
+}
+
+func (b *builderProbes) noCertificate(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+	// With TLS 1.2 the alert is bad certificate or handshake failure.
+	return b.show(ctx, e, nil, alertCertificateRequired, alertHandshakeFailure, alertBadCertificate)
+}
+
+func (b *builderProbes) otherCA(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+	stranger, err := newOutsider(time.Now())
+	if err != nil {
+		return stack.Evidence{}, fmt.Errorf("making another CA: %w", err)
+	}
+	return b.show(ctx, e, stranger.client, alertUnknownCA)
+}
+
+func (b *builderProbes) serverAsClient(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+	return b.show(ctx, e, b.Server, alertBadCertificate, alertUnsupportedCertificate)
+}
+
+// show holds when the server refuses the client's certificate, or its lack of
+// one, with one of the alerts.
+func (b *builderProbes) show(ctx context.Context, e stack.Endpoint, pair *pki.KeyPair, want ...tls.AlertError) (stack.Evidence, error) {
+	err := b.greet(ctx, e, pair)
+	if err == nil {
+		return stack.Evidence{}, failing(stack.ReasonAccepted, "the client is let in")
+	}
+	return refusedWith(err, want...)
+}
+
+// greet connects and waits for the server's first word, which it says only to
+// a client that it has let in.
+func (b *builderProbes) greet(ctx context.Context, e stack.Endpoint, pair *pki.KeyPair) error {
+	conn, err := dialTLS(ctx, e, b.config(e.Host, pair))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return readSettings(conn)
+}

@@ -1,0 +1,136 @@
+package smoke
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/certyard/certyard/stack"
+)
+
+// check is a stack.Check together with how it is made.
+type check struct {
+	stack.Check
+	needs []need
+	limit time.Duration
+	probe func(context.Context) (stack.Evidence, error)
+	done  chan struct{} // closed when Check is final
+}
+
+// need is a check that another one depends on, and for which of its failures
+// the other one can be made all the same.
+type need struct {
+	on      *check
+	despite []stack.Reason
+}
+
+// Failures after which a peer can still be asked something.
+var (
+	// The peer answers, with or without TLS.
+	answers = []stack.Reason{
+		stack.ReasonPlaintext, stack.ReasonUntrusted, stack.ReasonName, stack.ReasonExpired,
+		stack.ReasonStale, stack.ReasonProtocol, stack.ReasonUnauthorized, stack.ReasonUnexpected,
+	}
+	// The peer has shown a certificate.
+	speaksTLS = []stack.Reason{
+		stack.ReasonUntrusted, stack.ReasonName, stack.ReasonExpired, stack.ReasonStale, stack.ReasonUnauthorized,
+	}
+	// The certificate verifies.
+	verifies = []stack.Reason{stack.ReasonStale, stack.ReasonUnauthorized}
+	// The certificate fails for one name, which says nothing of the others.
+	lacksName = []stack.Reason{stack.ReasonName}
+	// Something may have been pushed before it failed.
+	brokeOff = []stack.Reason{stack.ReasonUnexpected, stack.ReasonUnreachable}
+)
+
+// met waits for the needed check and reports whether it allows another one.
+func (n need) met() bool {
+	<-n.on.done
+	if n.on.Outcome == stack.Fails {
+		return slices.Contains(n.despite, n.on.Reason)
+	}
+	return n.on.Outcome == stack.Holds
+}
+
+// proof is one run of all checks.
+type proof struct {
+	checks  []*check // in the order of the report; each needs only earlier ones
+	last    *check   // clears up after all others; nil if there is nothing to clear up
+	observe func(stack.Check)
+	mu      sync.Mutex // held while observe runs
+}
+
+func newProof(opt Options) *proof {
+	p := &proof{observe: opt.Observe}
+	registry := newRegistryProbes(opt)
+	builder := newBuilderProbes(opt)
+	onRegistry, onBuilder := registry.checks(), builder.checks()
+	if len(onRegistry) == 0 || len(onBuilder) == 0 {
+		p.checks = append(onRegistry, onBuilder...)
+		return p
+	}
+	build := newBuild(registry, builder)
+	push := build.pushCheck(onRegistry[0], onBuilder[0])
+	p.last = build.clearCheck(push)
+	p.checks = slices.Concat(onRegistry, []*check{push, p.last}, onBuilder, build.checks(push, onBuilder[0]))
+	return p
+}
+
+// run makes every check as soon as what it needs is there.
+func (p *proof) run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, c := range p.checks {
+		c.done = make(chan struct{})
+	}
+	for _, c := range p.checks {
+		if c != p.last {
+			all.Go(func() { p.make(ctx, c) })
+		}
+	}
+	all.Wait()
+	if p.last != nil {
+		p.make(context.WithoutCancel(ctx), p.last)
+	}
+}
+
+// make makes one check, or skips it.
+func (p *proof) make(ctx context.Context, c *check) {
+	defer close(c.done)
+	for _, n := range c.needs {
+		if !n.met() {
+			c.Outcome, c.Reason, c.Error = stack.Skipped, stack.ReasonNotApplicable, "needs "+n.on.ID
+			p.ended(c)
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	start := time.Now()
+	evidence, err := c.probe(ctx)
+	if c.Took == 0 {
+		c.Took = time.Since(start)
+	}
+	c.Evidence, c.Outcome = evidence, stack.Holds
+	if err != nil {
+		c.Outcome, c.Reason, c.Error = stack.Fails, reasonOf(err), err.Error()
+	}
+	p.ended(c)
+}
+
+func (p *proof) ended(c *check) {
+	if p.observe == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.observe(c.Check)
+}
+
+func (p *proof) report() stack.Report {
+	var r stack.Report
+	for _, c := range p.checks {
+		r.Checks = append(r.Checks, c.Check)
+	}
+	return r
+}

@@ -1,0 +1,102 @@
+package smoke
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	bksession "github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// job is something to build and push.
+type job struct {
+	dockerfile string    // either this, without a context,
+	state      llb.State // or this
+	name       string    // of the image, with the registry host and a tag
+	login      *login
+}
+
+// solved is how a job ended.
+type solved struct {
+	digest   digest.Digest // of the image, if it was pushed
+	vertices map[digest.Digest]*client.Vertex
+	err      error
+}
+
+// solve carries out a job. The daemon does not list it in its build history.
+func (s *session) solve(ctx context.Context, j job) solved {
+	opt := client.SolveOpt{
+		Exports: []client.ExportEntry{{
+			Type:  client.ExporterImage,
+			Attrs: map[string]string{"name": j.name, "push": "true"},
+		}},
+		Session:  []bksession.Attachable{j.login},
+		Internal: true,
+	}
+	definition, err := j.prepare(ctx, &opt)
+	if err != nil {
+		return solved{err: err}
+	}
+	result := solved{vertices: map[digest.Digest]*client.Vertex{}}
+	statuses := make(chan *client.SolveStatus)
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		for status := range statuses {
+			for _, v := range status.Vertexes {
+				result.vertices[v.Digest] = v
+			}
+		}
+	}()
+	response, err := s.Solve(ctx, definition, opt, statuses) // closes statuses
+	<-collected
+	if err != nil {
+		err = s.cause(err)
+		result.err = &fault{reasonOfSolve(err), err}
+		return result
+	}
+	result.digest = digest.Digest(response.ExporterResponse[exptypes.ExporterImageDigestKey])
+	return result
+}
+
+// prepare fills in what is built. A Dockerfile is handed over as a build step
+// of its own, so that no file has to be read from here.
+func (j job) prepare(ctx context.Context, opt *client.SolveOpt) (*llb.Definition, error) {
+	if j.dockerfile == "" {
+		return j.state.Marshal(ctx)
+	}
+	opt.Frontend = "dockerfile.v0"
+	opt.FrontendAttrs = map[string]string{}
+	source := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o444, []byte(j.dockerfile)))
+	opt.FrontendInputs = map[string]llb.State{"context": source, "dockerfile": source}
+	return nil, nil
+}
+
+// login answers the daemon when the registry asks it for a password. It gives
+// the password to that registry only. BuildKit's own provider of credentials
+// is not used because it looks for a docker configuration and changes an HTTP
+// client that the whole process shares (P12).
+type login struct {
+	auth.UnimplementedAuthServer
+	host, user, password string
+	asked                atomic.Bool // whether the daemon wanted to know
+}
+
+// Register implements session.Attachable.
+func (l *login) Register(server *grpc.Server) { auth.RegisterAuthServer(server, l) }
+
+// Credentials implements auth.AuthServer.
+func (l *login) Credentials(_ context.Context, request *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+	if request.Host != l.host {
+		return nil, status.Errorf(codes.PermissionDenied, "no credentials for %q", request.Host)
+	}
+	l.asked.Store(true)
+	return &auth.CredentialsResponse{Username: l.user, Secret: l.password}, nil
+}

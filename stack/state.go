@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// State is state.json: what was made, when, and from which spec. It holds no
+// secret.
+type State struct {
+	Version int       `json:"version"` // of this format: 1
+	Made    time.Time `json:"made"`    // when the stack was first written
+	Spec    Spec      `json:"spec"`    // with the ports that were chosen
+	Facts   Facts     `json:"facts"`
+	// Files holds the SHA-256 of every written file whose content matters
+	// to a daemon or a client, so that a later change is seen.
+	Files map[string]string `json:"files"`
+	// Issued records every certificate of this state directory.
+	Issued []Issued `json:"issued"`
+}
+
+// Issued is the record of one certificate.
+type Issued struct {
+	Name     string    `json:"name"` // "ca" or the leaf's name
+	Serial   string    `json:"serial"`
+	Cause    string    `json:"cause"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// Secrets is secrets.json.
+type Secrets struct {
+	// HTTPSecret signs the registry's upload state: with a fixed one an
+	// upload survives a restart of the registry (P27).
+	HTTPSecret string `json:"registry_http_secret"`
+	// Passwords holds each user's password in clear.
+	Passwords map[string]string `json:"passwords"`
+}
+
+// ParseState reads state.json.
+func ParseState(data []byte) (State, error) {
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("reading %s: %w", FileState, err)
+	}
+	if s.Version != 1 {
+		return s, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
+	}
+	return s, nil
+}
+
+// ParseSecrets reads secrets.json. No part of the content is in the error.
+func ParseSecrets(data []byte) (Secrets, error) {
+	var s Secrets
+	if err := json.Unmarshal(data, &s); err != nil {
+		return Secrets{}, fmt.Errorf("reading %s: not the JSON that certyard writes there", FileSecrets)
+	}
+	return s, nil
+}
+
+// JSONFile renders a value as a file of the state directory.
+func JSONFile(path string, v any) (File, error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return File{}, fmt.Errorf("rendering %s: %w", path, err)
+	}
+	return File{Path: path, Mode: 0o600, Data: append(data, '\n')}, nil
+}
+
+// Sum returns the SHA-256 of a file's content in hexadecimal.
+func Sum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

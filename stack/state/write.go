@@ -1,0 +1,253 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+
+	"github.com/certyard/certyard/stack"
+)
+
+const (
+	commitFile = "COMMIT"
+	commitTemp = "COMMIT.new"
+)
+
+// manifest is .stage/COMMIT: where each staged file belongs.
+type manifest struct {
+	Dirs  []dirWant `json:"dirs"`
+	Files []staged  `json:"files"`
+}
+
+// staged is one file under .stage.
+type staged struct {
+	Name string `json:"name"` // under .stage
+	Path string `json:"path"` // where it belongs
+	Link bool   `json:"link"` // must not overwrite anything: a new private key
+}
+
+// Write makes the files be on disk, all of them or none: their content, mode
+// and owner, and those of the directories above them. Files that are right
+// already are not touched, files that are not named are left alone. A replaced
+// file's modification time is later than before.
+//
+// The lock must be held, or the error is [ErrNotLocked]. A [*KeyExistsError],
+// several of them joined, a [*KindError], a [*FullError] or an [*AccessError]
+// says what was in the way. After an error the old files are in place, except
+// when placing the new ones had begun: then the next Lock or Write completes
+// them.
+func (d *Dir) Write(files []stack.File) (Changes, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changes, err := d.write(files)
+	return changes, d.doing("writing", err)
+}
+
+func (d *Dir) write(files []stack.File) (Changes, error) {
+	if d.held == nil {
+		return Changes{}, ErrNotLocked
+	}
+	if err := check(files); err != nil {
+		return Changes{}, err
+	}
+	t, err := d.openTree()
+	if err != nil {
+		return Changes{}, err
+	}
+	defer t.close()
+	if err := t.recover(); err != nil {
+		return Changes{}, err
+	}
+	p, err := d.plan(t, files)
+	if err != nil || p.report.Empty() {
+		return Changes{}, err
+	}
+	m, err := t.stage(p)
+	if err != nil {
+		// Best effort: what cannot be removed now is removed by the next Lock.
+		return Changes{}, errors.Join(err, t.dropStage())
+	}
+	if err := t.place(m); err != nil {
+		return Changes{}, err
+	}
+	return p.report, nil
+}
+
+// stage makes every file under .stage and then COMMIT. Directories are made
+// here too: if that is not possible, it has to be known before the commit.
+func (t *tree) stage(p plan) (manifest, error) {
+	m := manifest{Dirs: p.dirs}
+	for _, w := range p.dirs {
+		if err := t.ensure(w); err != nil {
+			return m, err
+		}
+	}
+	if err := t.root.mkdir(stageDir); err != nil {
+		return m, err
+	}
+	stage, err := t.dir(stageDir)
+	if err != nil {
+		return m, err
+	}
+	for i, w := range p.files {
+		name := strconv.Itoa(i)
+		if err := stage.add(name, w); err != nil {
+			return m, err
+		}
+		m.Files = append(m.Files, staged{Name: name, Path: w.Path, Link: w.Once && w.have == nil})
+	}
+	return m, t.commit(stage, m)
+}
+
+// add makes one file under .stage.
+func (d *dir) add(name string, w fileWork) error {
+	f, err := d.create(name, w.Mode, w.uid)
+	if err != nil {
+		return err
+	}
+	return d.fill(f, name, w.Data, w.have)
+}
+
+// commit makes COMMIT appear, complete, after everything that it names is on
+// the disk for good.
+func (t *tree) commit(stage *dir, m manifest) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", stage.join(commitFile), err)
+	}
+	f, err := stage.create(commitTemp, 0o600, ownUID())
+	if err != nil {
+		return err
+	}
+	if err := stage.fill(f, commitTemp, data, nil); err != nil {
+		return err
+	}
+	if err := errors.Join(stage.sync(), t.root.sync()); err != nil {
+		return err
+	}
+	if err := stage.rename(commitTemp, stage, commitFile); err != nil {
+		return err
+	}
+	return stage.sync()
+}
+
+// place moves the staged files to where they belong. It may be repeated at any
+// point: a file that is no longer staged has been moved before.
+func (t *tree) place(m manifest) error {
+	for _, w := range m.Dirs {
+		if err := t.ensure(w); err != nil {
+			return err
+		}
+	}
+	touched := map[string]bool{}
+	for _, s := range m.Files {
+		if err := t.placeFile(s); err != nil {
+			return err
+		}
+		touched[path.Dir(s.Path)] = true
+	}
+	for p := range touched {
+		if err := t.dirs[p].sync(); err != nil {
+			return err
+		}
+	}
+	return t.dropStage()
+}
+
+func (t *tree) placeFile(s staged) error {
+	stage, err := t.dir(stageDir)
+	if err != nil {
+		return err
+	}
+	to, err := t.dir(path.Dir(s.Path))
+	if err != nil {
+		return err
+	}
+	if to == nil {
+		return fmt.Errorf("%s names %q without its directory", stage.join(commitFile), s.Path)
+	}
+	if kindAt(stage.fd(), s.Name) == "" {
+		return nil
+	}
+	name := path.Base(s.Path)
+	if !s.Link {
+		return stage.rename(s.Name, to, name)
+	}
+	err = stage.link(s.Name, to, name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// Either we were killed between link and clean-up, or somebody put a key
+	// there meanwhile. Only the same content is ours.
+	return t.sameKey(stage, s.Name, to, name)
+}
+
+func (t *tree) sameKey(stage *dir, staged string, to *dir, name string) error {
+	want, _, err := stage.read(staged)
+	if err != nil {
+		return err
+	}
+	have, _, err := to.read(name)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, have) {
+		return &KeyExistsError{Path: to.join(name)}
+	}
+	return nil
+}
+
+// recover brings the directory into the state before or after the write or
+// purge that was interrupted, if any was.
+func (t *tree) recover() error {
+	if kindAt(t.root.fd(), purgeMark) != "" {
+		if err := t.empty(); err != nil {
+			return err
+		}
+	}
+	m, _, err := t.pending()
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		return t.place(*m)
+	}
+	return t.dropStage()
+}
+
+// pending returns the manifest of a committed write that is not yet complete,
+// and nil when there is none.
+func (t *tree) pending() (*manifest, fs.FileInfo, error) {
+	data, info, err := t.read(stageDir + "/" + commitFile)
+	if data == nil {
+		return nil, nil, err
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
+	}
+	return &m, info, nil
+}
+
+// dropStage removes .stage. COMMIT goes first: without it the rest is nothing.
+func (t *tree) dropStage() error {
+	stage, err := t.dir(stageDir)
+	if stage == nil {
+		return err
+	}
+	if kindAt(stage.fd(), commitFile) != "" {
+		if err := stage.unlink(commitFile); err != nil {
+			return err
+		}
+	}
+	delete(t.dirs, stageDir)
+	stage.close()
+	if err := t.root.removeAll(stageDir); err != nil {
+		return err
+	}
+	return t.root.sync()
+}
