@@ -118,10 +118,11 @@ func resolve(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := command.WithAPIClient(c)(cli); err != nil {
+	api := steady{c}
+	if err := command.WithAPIClient(api)(cli); err != nil {
 		return nil, err
 	}
-	return &Engine{cli: cli, api: c, host: cli.DockerEndpoint().Host}, nil
+	return &Engine{cli: cli, api: api, host: cli.DockerEndpoint().Host}, nil
 }
 
 // joinClose closes what cannot be used and keeps the first error.

@@ -109,11 +109,12 @@ func idleImage(t *testing.T, e *Engine) string {
 	return got[0].Ref
 }
 
-// removeImage removes an image when the test ends, after its containers.
+// removeImage removes an image when the test ends. Containers of it must be
+// gone by then: make the project afterwards.
 func removeImage(t *testing.T, e *Engine, ref string) {
 	t.Helper()
 	t.Cleanup(func() {
-		if _, err := e.api.ImageRemove(context.Background(), ref, client.ImageRemoveOptions{Force: true}); err != nil {
+		if _, err := e.api.ImageRemove(context.Background(), ref, client.ImageRemoveOptions{}); err != nil {
 			t.Errorf("removing image %s: %v", ref, err)
 		}
 	})

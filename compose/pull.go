@@ -79,14 +79,15 @@ func orCause(ctx context.Context, err error) error {
 // counts; whether the registry answers from here only decides how long the
 // engine is waited for.
 func (f finder) watch(ctx context.Context, cancel context.CancelCauseFunc, address string) (heard func()) {
+	hurried := f.policy == Auto && f.Bundled != ""
 	first := silence
-	if f.policy == Auto {
+	if hurried {
 		first = patience
 	}
 	giveUp := func() { cancel(fmt.Errorf("%s does not answer", address)) }
 	timer := time.AfterFunc(first, giveUp)
 	context.AfterFunc(ctx, func() { timer.Stop() })
-	if f.policy == Auto {
+	if hurried {
 		go func() {
 			dial, stop := context.WithTimeout(ctx, patience)
 			defer stop()

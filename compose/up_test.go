@@ -146,7 +146,7 @@ func TestIntegrationDownRemovesOrphans(t *testing.T) {
 	if got := p.up(service("new"), UpOptions{}); !maps.Equal(got.Services, map[string]Change{"new": Created}) {
 		t.Errorf("changes are %v, want new alone", got.Services)
 	}
-	result, err := e.Down(t.Context(), p.name, DownOptions{})
+	result, err := e.Down(t.Context(), p.name, DownOptions{Volumes: true})
 	if err != nil || len(result.Containers) != 2 {
 		t.Errorf("down removed %v, %v; want both containers", result.Containers, err)
 	}
@@ -241,8 +241,9 @@ func TestIntegrationUpErrors(t *testing.T) {
 // with a PrivilegeError; nothing else may come out.
 func TestIntegrationUpPrivileged(t *testing.T) {
 	e := dockerEngine(t)
+	img := idleImage(t, e)
 	p := newProject(t, e)
-	_, err := e.Up(t.Context(), p.load("services:\n  a:\n    image: "+idleImage(t, e)+"\n    privileged: true\n"), UpOptions{})
+	_, err := e.Up(t.Context(), p.load("services:\n  a:\n    image: "+img+"\n    privileged: true\n"), UpOptions{})
 	var refused *PrivilegeError
 	switch {
 	case errors.As(err, &refused) && refused.Service == "a":
@@ -361,8 +362,9 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
 // An interrupted Up says so, and nothing else.
 func TestIntegrationUpInterrupted(t *testing.T) {
 	e := dockerEngine(t)
+	img := idleImage(t, e)
 	p := newProject(t, e)
-	loaded := p.load("services: {a: {image: '" + idleImage(t, e) + "'}}\n")
+	loaded := p.load("services: {a: {image: '" + img + "'}}\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := e.Up(ctx, loaded, UpOptions{Progress: func(ev Event) {
 		if ev.Status == "creating" {

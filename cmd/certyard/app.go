@@ -117,7 +117,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 // belong to the app's alone, since they must not beat a flag.
 func (a *app) globalFlags(onApp bool) []cli.Flag {
 	env := func(name string) []string {
-		if onApp {
+		if onApp && name != "" {
 			return []string{name}
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -222,7 +223,7 @@ func (u *ui) checkLine(c stack.Check) string {
 	if c.Outcome != stack.Holds {
 		facts = c.Error
 	}
-	return strings.TrimRight(fmt.Sprintf("    %s  %-46s %s", mark, text, u.paint(dim, facts)), " ")
+	return strings.TrimRight(fmt.Sprintf("    %s  %-58s %s", mark, text, u.paint(dim, facts)), " ")
 }
 
 // evidence renders what a probe saw, in one order for all checks.
@@ -247,9 +248,17 @@ func evidence(c stack.Check) string {
 	if e.NotAfter != nil {
 		add("until %s", e.NotAfter.UTC().Format(time.DateOnly))
 	}
-	add("%s", e.Answer)
+	add("%s", ellipsis(e.Answer, 90))
 	parts = append(parts, fmt.Sprintf("%dms", c.Took.Milliseconds()))
 	return strings.Join(parts, ", ")
+}
+
+// ellipsis keeps a long answer to one line.
+func ellipsis(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n-3]) + "..."
+	}
+	return text
 }
 
 func short(text string, n int) string {
@@ -257,4 +266,42 @@ func short(text string, n int) string {
 		return text[:n]
 	}
 	return text
+}
+
+// error prints an error and its hints, also when quiet.
+func (u *ui) error(err error, hints []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.out, "certyard: %s %v\n", u.paint(red, "error:"), err)
+	u.hints(hints)
+}
+
+func (u *ui) hints(hints []string) {
+	for _, h := range hints {
+		fmt.Fprintf(u.out, "certyard: hint: %s\n", h)
+	}
+}
+
+// failures prints what a report says does not hold, hop first, and what to do.
+func (u *ui) failures(r stack.Report) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	for _, c := range r.Failed() {
+		fmt.Fprintf(u.out, "certyard: %s proving %s at %s: %s: %s\n", u.paint(red, "error:"), c.Hop, c.Target, c.Title, c.Error)
+	}
+	u.hints(checkHints(r))
+}
+
+// path shows a path relative to the working directory where that is shorter.
+func (u *ui) path(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) && !strings.HasPrefix(rel, "..") {
+		return rel
+	}
+	return path
 }

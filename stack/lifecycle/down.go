@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -37,17 +38,20 @@ func Down(ctx context.Context, d Deps, name string, opts DownOptions) (DownResul
 		}
 		defer release()
 	}
-	_, err := d.run("removing", func(say func(string)) (string, error) {
+	_, err := d.run(StepRemove, func(say func(string)) (string, error) {
 		down, err := d.Engine.Down(ctx, name, compose.DownOptions{
 			Volumes: opts.Volumes, Progress: func(e compose.Event) { say(describeEvent(e)) },
 		})
-		res.Removed = down.Removed
-		return describeRemoved(down), err
+		res.Removed = slices.Concat(down.Containers, down.Networks, down.Volumes)
+		if len(res.Removed) == 0 {
+			return "nothing there", err
+		}
+		return fmt.Sprintf("%d containers, %d networks, %d volumes", len(down.Containers), len(down.Networks), len(down.Volumes)), err
 	})
 	if err != nil || !opts.Purge {
 		return res, err
 	}
-	_, err = d.run("purging", func(func(string)) (string, error) {
+	_, err = d.run(StepPurge, func(func(string)) (string, error) {
 		return d.Store.Root(), d.Store.Purge()
 	})
 	res.Purged = err == nil

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -168,7 +167,7 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 		Images: map[string]string{stack.Registry: spec.Registry.Image, stack.Builder: spec.Builder.Image},
 	}
 	if d.Account.UID == 0 {
-		f.RegistryUID, f.RegistryGID = state65532, state65532
+		f.RegistryUID, f.RegistryGID = nonroot, nonroot
 	}
 	if spec.Builder.Privileges == stack.PrivilegesMinimal {
 		f.Privileges = stack.PrivilegesMinimal
@@ -188,7 +187,6 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 	return f
 }
 
-// describe returns the lines of a draft for a person, by step.
 func (dr *draft) describeAuthority() string {
 	ca := dr.material.CA.Cert
 	verb := "kept"
@@ -265,8 +263,15 @@ func abbreviate(names []string) string {
 	return fmt.Sprintf("%s and %d more names", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// state65532 is the uid that distroless images call nonroot: outside every
-// distribution's range for people and system accounts.
-const state65532 = 65532
+// nonroot is the uid and gid of the registry when certyard runs as root: the
+// ones that distroless images use, outside every distribution's range for
+// people and system accounts.
+const nonroot = 65532
 
-var _ = netip.Addr{}
+// RegistryUID returns who owns the registry's files on the disk.
+func RegistryUID(account Account) int {
+	if account.UID == 0 {
+		return nonroot
+	}
+	return account.UID
+}

@@ -43,7 +43,7 @@ func DryRun(d Deps, spec stack.Spec) (Result, error) {
 	for _, path := range changes.Created {
 		res.Plan = append(res.Plan, PlannedStep{Action: "create", Object: path, Cause: "not there"})
 	}
-	for _, path := range changes.Updated {
+	for _, path := range append(changes.Replaced, changes.Repaired...) {
 		res.Plan = append(res.Plan, PlannedStep{Action: "update", Object: path, Cause: "content, mode or owner differs"})
 	}
 	return res, err
@@ -67,7 +67,7 @@ func (d Deps) offline(spec stack.Spec, res *Result) (*draft, error) {
 }
 
 func describeWritten(c state.Changes) string {
-	created, updated := len(c.Created), len(c.Updated)
+	created, updated := len(c.Created), len(c.Replaced)+len(c.Repaired)
 	switch {
 	case created == 0 && updated == 0:
 		return "kept, nothing to write"

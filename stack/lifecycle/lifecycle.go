@@ -92,6 +92,8 @@ const (
 	StepImages       = "images"
 	StepContainers   = "containers"
 	StepProof        = "proof"
+	StepRemove       = "removed"
+	StepPurge        = "purged"
 )
 
 // Progress is what a person is shown while a command runs, and what JSON keeps

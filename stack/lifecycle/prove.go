@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -199,5 +198,3 @@ func (u *upRun) lastWords(ctx context.Context) string {
 	}
 	return out.String()
 }
-
-var _ = filepath.Join

@@ -161,3 +161,14 @@ func containerStatus(containers []compose.Container) []ContainerStatus {
 	}
 	return append(out, others...)
 }
+
+// Environment returns the variables for clients of a recorded stack, with the
+// first user's password.
+func Environment(d Deps) ([]stack.Variable, error) {
+	p, err := recorded(d.Store)
+	if err != nil {
+		return nil, err
+	}
+	user := p.state.Spec.Registry.Users[0].Name
+	return p.state.Spec.Environment(p.state.Facts, d.Store.Root(), p.secrets.Passwords[user]), nil
+}

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
-	"github.com/certyard/certyard/stack/state"
 )
 
 // UpOptions says how Up goes about it.
@@ -50,10 +51,18 @@ type ServiceChange struct {
 // RootlessError says that root was asked to use somebody's rootless engine: the
 // files of the stack would belong to a root that this engine's containers do
 // not have.
-type RootlessError struct{ Engine string }
+type RootlessError struct{}
 
 func (e *RootlessError) Error() string {
-	return fmt.Sprintf("the Docker Engine at %s is rootless, and root owns this state directory", e.Engine)
+	return "the Docker Engine is rootless, and certyard runs as root: its containers could not read the keys"
+}
+
+// UnreachableError says that the engine is on another machine, and publishes a
+// service only on that machine's loopback.
+type UnreachableError struct{ Host, Service string }
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("service %q is published on the loopback of %s, which cannot be reached from here", e.Service, e.Host)
 }
 
 // NotReadyError says that a daemon did not answer after its start.
@@ -84,7 +93,12 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	if info.Rootless && d.Account.UID == 0 {
-		return res, &RootlessError{Engine: info.Endpoint}
+		return res, &RootlessError{}
+	}
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		if info.Host != "" && spec.Published(service).Loopback() {
+			return res, &UnreachableError{Host: info.Host, Service: service}
+		}
 	}
 	if err := d.Engine.Foreign(ctx, spec.Name, d.Store.Root()); err != nil {
 		return res, err
@@ -190,7 +204,7 @@ func engineFacts(f stack.Facts, info compose.Info, account Account) stack.Facts 
 		// The container's root is the caller's own account outside.
 		f.RegistryUID, f.RegistryGID = 0, 0
 	case account.UID == 0:
-		f.RegistryUID, f.RegistryGID = state.RegistryUID, state.RegistryUID
+		f.RegistryUID, f.RegistryGID = nonroot, nonroot
 	default:
 		f.RegistryUID, f.RegistryGID = account.UID, account.GID
 	}
@@ -323,7 +337,7 @@ func describeEvent(e compose.Event) string {
 
 func (u *upRun) changes(result compose.UpResult) string {
 	var parts []string
-	for _, service := range result.Order() {
+	for _, service := range slices.Sorted(maps.Keys(result.Services)) {
 		change := string(result.Services[service])
 		u.res.Changes = append(u.res.Changes, ServiceChange{service, change})
 		parts = append(parts, service+" "+change)

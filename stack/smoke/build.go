@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -29,7 +30,8 @@ const (
 const step = "step"
 
 // build proves the way from the builder to the registry, by one build. Its
-// checks run one after the other and hand their results on in its fields.
+// checks hand their results on in its fields; each reads only what a check that
+// it needs has written.
 type build struct {
 	registry *registryProbes
 	builder  *builderProbes
@@ -39,7 +41,8 @@ type build struct {
 	base, old   digest.Digest // of the images that the host pushed
 	result      digest.Digest // of the image that the builder pushed
 	pushed      []pushed      // what has to be deleted
-	stages      stages
+	solving     sync.Once
+	stages      stages // after solving
 }
 
 // pushed is a manifest in the registry.
@@ -73,55 +76,38 @@ func (b *build) clearCheck(push *check) *check {
 	return c
 }
 
-// checks returns the steps in between. Each needs the one before it.
+// checks returns the steps in between.
 func (b *build) checks(push, builder *check) []*check {
-	onNetwork := func(id, title string, probe func(context.Context) (stack.Evidence, error)) *check {
-		return &check{
-			Check: stack.Check{ID: "build." + id, Hop: stack.HopBuilderRegistry, Target: b.registry.Network, Title: title},
-			limit: buildLimit,
-			probe: probe,
-		}
-	}
-	checks := []*check{
-		onNetwork("pull", "the base image is pulled", b.solve),
-		onNetwork("pull-again", "a repository of earlier proofs is pulled from", nil),
-		onNetwork("run", "a RUN step executes", nil),
-		onNetwork("push", "the result is pushed", nil),
-		onNetwork("read", "the host reads back by digest what the step wrote", b.read),
-		onNetwork("wrong-password", "a push with a wrong password gets 401", b.wrongPassword),
-	}
-	for i, s := range []stage{stagePull, stagePullAgain, stageRun, stagePush} {
-		b.report(checks[i], s)
-	}
-	before := push
-	for _, c := range checks {
-		c.needs = []need{{on: builder}, {on: before}}
-		before = c
-	}
-	last(checks).needs = []need{{on: checks[3]}}
-	return checks
+	ready := []need{{on: builder}, {on: push}}
+	pull := b.onNetwork("build.pull", "the base image is pulled", ready, b.stage(stagePull))
+	again := b.onNetwork("build.pull-again", "a repository of earlier proofs is pulled from", ready, b.stage(stagePullAgain))
+	run := b.onNetwork("build.run", "a RUN step executes", ready, b.stage(stageRun))
+	pushed := b.onNetwork("build.push", "the result is pushed", ready, b.stage(stagePush))
+	built := []need{{on: pushed}}
+	read := b.onNetwork("build.read", "the host reads back by digest what the step wrote", built, b.read)
+	refused := b.onNetwork("build.wrong-password", "a push with a wrong password gets 401", built, b.wrongPassword)
+	return []*check{pull, again, run, pushed, read, refused}
 }
 
-// report makes a check report one stage of the solve. The first one makes it.
-func (b *build) report(c *check, s stage) {
-	solve := c.probe
-	c.probe = func(ctx context.Context) (stack.Evidence, error) {
-		if solve != nil {
-			if _, err := solve(ctx); err != nil {
-				return stack.Evidence{}, err
-			}
-		}
+// onNetwork returns a step that the builder makes, or that is about its result.
+func (b *build) onNetwork(id, title string, needs []need, probe func(context.Context, *check) (stack.Evidence, error)) *check {
+	c := &check{
+		Check: stack.Check{ID: id, Hop: stack.HopBuilderRegistry, Target: b.registry.Network, Title: title},
+		needs: needs,
+		limit: buildLimit,
+	}
+	c.probe = func(ctx context.Context) (stack.Evidence, error) { return probe(ctx, c) }
+	return c
+}
+
+// stage returns the probe for one stage of the build. The first one that comes
+// builds, and the others wait for it.
+func (b *build) stage(s stage) func(context.Context, *check) (stack.Evidence, error) {
+	return func(ctx context.Context, c *check) (stack.Evidence, error) {
+		b.solving.Do(func() { b.solve(ctx) })
 		c.Took = b.stages[s].took
-		evidence := stack.Evidence{}
-		switch s {
-		case stagePull:
-			evidence.Digest = b.base.String()
-		case stagePullAgain:
-			evidence.Digest = b.old.String()
-		case stagePush:
-			evidence.Digest = b.result.String()
-		}
-		return evidence, b.stages[s].err
+		image := [stageCount]digest.Digest{stagePull: b.base, stagePullAgain: b.old, stagePush: b.result}[s]
+		return stack.Evidence{Digest: image.String()}, b.stages[s].err
 	}
 }
 
@@ -144,12 +130,12 @@ func (b *build) remote() *remote {
 
 // push uploads the base image and the one in the old repository.
 func (b *build) push(ctx context.Context) (stack.Evidence, error) {
-	session, err := b.connect(ctx)
+	builder, err := b.connect(ctx)
 	if err != nil {
 		return stack.Evidence{}, err
 	}
-	defer session.Close()
-	platform, executable, err := platform(ctx, session)
+	defer builder.Close()
+	platform, executable, err := platform(ctx, builder)
 	if err != nil {
 		return stack.Evidence{}, err
 	}
@@ -163,11 +149,11 @@ func (b *build) push(ctx context.Context) (stack.Evidence, error) {
 	}
 	b.base, b.old = base.digest(), old.digest()
 	b.pushed = []pushed{{b.repository, b.base}, {seenRepository, b.old}}
-	client := b.remote()
-	defer client.close()
+	registry := b.remote()
+	defer registry.close()
 	uploads, ctx := errgroup.WithContext(ctx)
-	uploads.Go(func() error { return client.push(ctx, b.repository, base) })
-	uploads.Go(func() error { return client.push(ctx, seenRepository, old) })
+	uploads.Go(func() error { return registry.push(ctx, b.repository, base) })
+	uploads.Go(func() error { return registry.push(ctx, seenRepository, old) })
 	if err := uploads.Wait(); err != nil {
 		return stack.Evidence{}, err
 	}
@@ -175,33 +161,36 @@ func (b *build) push(ctx context.Context) (stack.Evidence, error) {
 }
 
 // connect returns a client of the builder. The caller closes it.
-func (b *build) connect(ctx context.Context) (*session, error) {
+func (b *build) connect(ctx context.Context) (*client.Client, error) {
 	e := b.builder.Endpoints[0]
 	return b.builder.connect(ctx, e, e.Host)
 }
 
 // solve builds and pushes, and leaves in b.stages how far it came.
-func (b *build) solve(ctx context.Context) (stack.Evidence, error) {
-	session, err := b.connect(ctx)
-	if err != nil {
-		return stack.Evidence{}, err
-	}
-	defer session.Close()
-	dockerfile := fmt.Sprintf("FROM %s\nCOPY --from=%s /%s /%s\nRUN [\"/%s\"]\n",
-		reference(b.registry.Network, b.repository, b.base),
-		reference(b.registry.Network, seenRepository, b.old),
-		runstep.Seen, runstep.Seen, step)
-	result := session.solve(ctx, job{
-		dockerfile: dockerfile,
+func (b *build) solve(ctx context.Context) {
+	base := reference(b.registry.Network, b.repository, b.base)
+	old := reference(b.registry.Network, seenRepository, b.old)
+	result := b.do(ctx, job{
+		dockerfile: fmt.Sprintf("FROM %s\nCOPY --from=%s /%s /%[3]s\nRUN [\"/%s\"]\n", base, old, runstep.Seen, step),
 		name:       b.registry.Network + "/" + b.repository + ":built",
 		login:      b.login(b.registry.Password),
 	})
-	b.stages = stagesOf(result, b.repository)
+	b.stages = stagesOf(result, base, old)
 	b.result = result.digest
-	if b.result != "" {
-		b.pushed = append(b.pushed, pushed{b.repository, b.result})
+}
+
+// do carries out a job, and remembers what it pushed.
+func (b *build) do(ctx context.Context, j job) solved {
+	builder, err := b.connect(ctx)
+	if err != nil {
+		return solved{err: err}
 	}
-	return stack.Evidence{}, nil
+	defer builder.Close()
+	result := solve(ctx, builder, j)
+	if result.digest != "" {
+		b.pushed = append(b.pushed, pushed{b.repository, result.digest})
+	}
+	return result
 }
 
 func (b *build) login(password string) *login {
@@ -210,11 +199,11 @@ func (b *build) login(password string) *login {
 
 // read gets the result's manifest and its top layer, and compares the file in
 // it with what only the step can have written.
-func (b *build) read(ctx context.Context) (stack.Evidence, error) {
+func (b *build) read(ctx context.Context, _ *check) (stack.Evidence, error) {
 	evidence := stack.Evidence{Digest: b.result.String()}
-	client := b.remote()
-	defer client.close()
-	manifest, err := client.get(ctx, client.manifest(b.repository, b.result), b.result)
+	registry := b.remote()
+	defer registry.close()
+	manifest, err := registry.get(ctx, registry.manifest(b.repository, b.result), b.result)
 	if err != nil {
 		return evidence, err
 	}
@@ -222,7 +211,7 @@ func (b *build) read(ctx context.Context) (stack.Evidence, error) {
 	if err != nil {
 		return evidence, err
 	}
-	layer, err := client.get(ctx, client.blob(b.repository, top.Digest), top.Digest)
+	layer, err := registry.get(ctx, registry.blob(b.repository, top.Digest), top.Digest)
 	if err != nil {
 		return evidence, err
 	}
@@ -239,21 +228,15 @@ func (b *build) read(ctx context.Context) (stack.Evidence, error) {
 // wrongPassword holds when a push is refused after the registry has asked for
 // a password and got a wrong one. Nothing but the push happens in it: the image
 // is a new file on nothing.
-func (b *build) wrongPassword(ctx context.Context) (stack.Evidence, error) {
-	session, err := b.connect(ctx)
-	if err != nil {
-		return stack.Evidence{}, err
-	}
-	defer session.Close()
+func (b *build) wrongPassword(ctx context.Context, _ *check) (stack.Evidence, error) {
 	login := b.login(rand.Text())
-	result := session.solve(ctx, job{
+	result := b.do(ctx, job{
 		state: llb.Scratch().File(llb.Mkfile("/refused", 0o444, []byte(rand.Text()))),
 		name:  b.registry.Network + "/" + b.repository + ":refused",
 		login: login,
 	})
 	switch {
 	case result.err == nil:
-		b.pushed = append(b.pushed, pushed{b.repository, result.digest})
 		return stack.Evidence{Digest: result.digest.String()}, failing(stack.ReasonAccepted, "the push is let in")
 	case reasonOf(result.err) != stack.ReasonUnauthorized:
 		return stack.Evidence{}, otherRefusal(result.err)
@@ -266,11 +249,13 @@ func (b *build) wrongPassword(ctx context.Context) (stack.Evidence, error) {
 // clear deletes the manifests. The registry drops their layers when it is told
 // to collect garbage; until then they cost a few kilobytes.
 func (b *build) clear(ctx context.Context) (stack.Evidence, error) {
-	client := b.remote()
-	defer client.close()
-	var errs []error
+	registry := b.remote()
+	defer registry.close()
+	var first error
 	for _, p := range b.pushed {
-		errs = append(errs, client.remove(ctx, p.repository, p.digest))
+		if err := registry.remove(ctx, p.repository, p.digest); first == nil {
+			first = err
+		}
 	}
-	return stack.Evidence{}, errors.Join(errs...)
+	return stack.Evidence{}, first
 }

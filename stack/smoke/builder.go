@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/moby/buildkit/client"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certyard/certyard/pki"
@@ -37,30 +38,36 @@ func (b *builderProbes) checks() []*check {
 	if !b.Mutual {
 		return t.checks
 	}
-	t.add("no-certificate", "a client without a certificate is refused", verifies, b.noCertificate)
-	t.add("other-ca-certificate", "a client certificate of another CA is refused", verifies, b.otherCA)
+	t.add("no-certificate", "a client without a certificate is refused", letsIn, b.noCertificate)
+	t.add("other-ca-certificate", "a client certificate of another CA is refused", letsIn, b.otherCA)
 	if b.Server != nil {
-		t.add("server-certificate", "the server's own certificate is refused from a client", verifies, b.serverAsClient)
+		t.add("server-certificate", "the server's own certificate is refused from a client", letsIn, b.serverAsClient)
 	}
 	return t.checks
 }
 
-// workers is the positive probe: everything about one name has to be right.
+// workers is the positive probe: everything about one name has to be right. It
+// asks in two connections, the first without gRPC, whose errors are text and
+// whose writing can run into the reset that follows an alert.
 func (b *builderProbes) workers(ctx context.Context, e stack.Endpoint, name string) (stack.Evidence, error) {
-	session, err := b.connect(ctx, e, name)
+	state, err := b.greet(ctx, e, name, b.pair())
 	if err != nil {
-		return stack.Evidence{}, err
+		return seenIn(err), err
 	}
-	defer session.Close()
-	workers, err := session.ListWorkers(ctx)
+	evidence := seen(state)
+	builder, err := b.connect(ctx, e, name)
 	if err != nil {
-		return session.evidence(), session.cause(err)
+		return evidence, err
 	}
-	info, err := session.Client.Info(ctx)
+	defer builder.Close()
+	workers, err := builder.ListWorkers(ctx)
 	if err != nil {
-		return session.evidence(), session.cause(err)
+		return evidence, err
 	}
-	evidence := session.evidence()
+	info, err := builder.Info(ctx)
+	if err != nil {
+		return evidence, err
+	}
 	evidence.Version = info.BuildkitVersion.Version
 	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
 		return evidence, failing(stack.ReasonUnexpected, "has no worker with a platform")
@@ -68,15 +75,15 @@ func (b *builderProbes) workers(ctx context.Context, e stack.Endpoint, name stri
 	// A worker's first platform is its own; it emulates the others.
 	own := workers[0].Platforms[0]
 	evidence.Platform = own.OS + "/" + own.Architecture
-	return evidence, served(session.state, b.Leaf)
+	return evidence, served(state, b.Leaf)
 }
 
 // platform picks what the smoke build builds for: the first platform of the
 // builder that there is a step for.
-func platform(ctx context.Context, session *session) (ocispecs.Platform, []byte, error) {
-	workers, err := session.ListWorkers(ctx)
+func platform(ctx context.Context, builder *client.Client) (ocispecs.Platform, []byte, error) {
+	workers, err := builder.ListWorkers(ctx)
 	if err != nil {
-		return ocispecs.Platform{}, nil, session.cause(err)
+		return ocispecs.Platform{}, nil, err
 	}
 	var causes []error
 	for _, w := range workers {
@@ -130,20 +137,9 @@ func (b *builderProbes) serverAsClient(ctx context.Context, e stack.Endpoint) (s
 // show holds when the server refuses the client's certificate, or its lack of
 // one, with one of the alerts.
 func (b *builderProbes) show(ctx context.Context, e stack.Endpoint, pair *pki.KeyPair, want ...tls.AlertError) (stack.Evidence, error) {
-	err := b.greet(ctx, e, pair)
+	_, err := b.greet(ctx, e, e.Host, pair)
 	if err == nil {
 		return stack.Evidence{}, failing(stack.ReasonAccepted, "the client is let in")
 	}
 	return refusedWith(err, want...)
-}
-
-// greet connects and waits for the server's first word, which it says only to
-// a client that it has let in.
-func (b *builderProbes) greet(ctx context.Context, e stack.Endpoint, pair *pki.KeyPair) error {
-	conn, err := dialTLS(ctx, e, b.config(e.Host, pair))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return readSettings(conn)
 }

@@ -38,20 +38,31 @@ var (
 	}
 	// The certificate verifies.
 	verifies = []stack.Reason{stack.ReasonStale, stack.ReasonUnauthorized}
+	// The certificate verifies, and the peer accepts who we are.
+	letsIn = []stack.Reason{stack.ReasonStale}
 	// The certificate fails for one name, which says nothing of the others.
 	lacksName = []stack.Reason{stack.ReasonName}
 	// Something may have been pushed before it failed.
 	brokeOff = []stack.Reason{stack.ReasonUnexpected, stack.ReasonUnreachable}
 )
 
-// met waits for the needed check and reports whether it allows another one.
-func (n need) met() bool {
-	<-n.on.done
-	if n.on.Outcome == stack.Fails {
-		return slices.Contains(n.despite, n.on.Reason)
+// missing waits for what c needs and returns a *skipped for the first thing that
+// does not hold, or nil.
+func (c *check) missing() error {
+	for _, n := range c.needs {
+		<-n.on.done
+		holds := n.on.Outcome == stack.Holds
+		if !holds && (n.on.Outcome == stack.Skipped || !slices.Contains(n.despite, n.on.Reason)) {
+			return &skipped{n.on.ID}
+		}
 	}
-	return n.on.Outcome == stack.Holds
+	return nil
 }
+
+// skipped is the error of a check that was not made.
+type skipped struct{ needs string } // the ID of the check that does not hold
+
+func (s *skipped) Error() string { return "needs " + s.needs }
 
 // proof is one run of all checks.
 type proof struct {
@@ -97,34 +108,28 @@ func (p *proof) run(ctx context.Context) {
 // make makes one check, or skips it.
 func (p *proof) make(ctx context.Context, c *check) {
 	defer close(c.done)
-	for _, n := range c.needs {
-		if !n.met() {
-			c.Outcome, c.Reason, c.Error = stack.Skipped, stack.ReasonNotApplicable, "needs "+n.on.ID
-			p.ended(c)
-			return
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	start := time.Now()
-	evidence, err := c.probe(ctx)
-	if c.Took == 0 {
-		c.Took = time.Since(start)
+	err := c.missing()
+	if err == nil {
+		start := time.Now()
+		c.Evidence, err = c.probe(ctx)
+		if c.Took == 0 {
+			c.Took = time.Since(start)
+		}
 	}
-	c.Evidence, c.Outcome = evidence, stack.Holds
+	c.Outcome = stack.Holds
 	if err != nil {
 		c.Outcome, c.Reason, c.Error = stack.Fails, reasonOf(err), err.Error()
 	}
-	p.ended(c)
-}
-
-func (p *proof) ended(c *check) {
-	if p.observe == nil {
-		return
+	if c.Reason == stack.ReasonNotApplicable {
+		c.Outcome, c.Took = stack.Skipped, 0
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.observe(c.Check)
+	if p.observe != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.observe(c.Check)
+	}
 }
 
 func (p *proof) report() stack.Report {

@@ -105,5 +105,6 @@ func (r *registryProbes) up(ctx context.Context, e stack.Endpoint) error {
 
 // up succeeds when the builder has let a client in.
 func (b *builderProbes) up(ctx context.Context, e stack.Endpoint) error {
-	return b.greet(ctx, e, b.pair())
+	_, err := b.greet(ctx, e, e.Host, b.pair())
+	return err
 }

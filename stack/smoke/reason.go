@@ -34,6 +34,7 @@ func failing(reason stack.Reason, format string, args ...any) error {
 func reasonOf(err error) stack.Reason {
 	var (
 		known    *fault
+		notMade  *skipped
 		status   *statusError
 		name     x509.HostnameError
 		invalid  x509.CertificateInvalidError
@@ -44,6 +45,8 @@ func reasonOf(err error) stack.Reason {
 	switch {
 	case errors.As(err, &known):
 		return known.reason
+	case errors.As(err, &notMade):
+		return stack.ReasonNotApplicable
 	case errors.As(err, &status):
 		return status.reason()
 	case errors.As(err, &name):

@@ -38,8 +38,8 @@ func (r *registryProbes) checks() []*check {
 	t.add("tls11", "TLS 1.1 is refused", speaksTLS, r.oldTLS)
 	t.add("anonymous", "no password gets 401", verifies, r.anonymous)
 	t.add("wrong-password", "a wrong password gets 401", verifies, r.wrongPassword)
-	t.add("other-ca", "a client that trusts only another CA refuses it", speaksTLS, r.otherCA)
-	t.add("other-name", "a name that is not in the certificate is refused", speaksTLS, r.otherName)
+	t.add("other-ca", "a client that trusts only another CA refuses it", verifies, r.otherCA)
+	t.add("other-name", "a name that is not in the certificate is refused", verifies, r.otherName)
 	return t.checks
 }
 
@@ -141,7 +141,7 @@ func (r *registryProbes) otherCA(ctx context.Context, e stack.Endpoint) (stack.E
 
 func (r *registryProbes) otherName(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
 	// RFC 6761 section 6.4 keeps this top level domain from existing.
-	err := r.tryAs(ctx, e, "proof-"+rand.Text()[:8]+".invalid", r.trust)
+	err := r.tryAs(ctx, e, rand.Text()[:8]+".certyard-proof.invalid", r.trust)
 	return judged[x509.HostnameError](err)
 }
 

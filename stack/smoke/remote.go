@@ -175,13 +175,11 @@ func (r *remote) get(ctx context.Context, u *url.URL, d digest.Digest) ([]byte, 
 	return a.body, nil
 }
 
-// remove makes sure that a manifest is not there. If it never was, that is fine.
+// remove deletes a manifest. If there is none, that is fine.
 func (r *remote) remove(ctx context.Context, repository string, d digest.Digest) error {
-	u := r.manifest(repository, d)
-	_, err := r.want(ctx, http.StatusAccepted, http.MethodDelete, u, nil, nil)
-	if refused, ok := errors.AsType[*statusError](err); err != nil && (!ok || refused.status != http.StatusNotFound) {
-		return err
+	_, err := r.want(ctx, http.StatusAccepted, http.MethodDelete, r.manifest(repository, d), nil, nil)
+	if refused, ok := errors.AsType[*statusError](err); ok && refused.status == http.StatusNotFound {
+		return nil
 	}
-	_, err = r.want(ctx, http.StatusNotFound, http.MethodHead, u, nil, nil)
 	return err
 }

@@ -7,12 +7,14 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	bksession "github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth"
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/certyard/certyard/stack"
 )
 
 // job is something to build and push.
@@ -30,14 +32,15 @@ type solved struct {
 	err      error
 }
 
-// solve carries out a job. The daemon does not list it in its build history.
-func (s *session) solve(ctx context.Context, j job) solved {
+// solve lets the builder carry out a job. The daemon does not list it in its
+// build history.
+func solve(ctx context.Context, builder *client.Client, j job) solved {
 	opt := client.SolveOpt{
 		Exports: []client.ExportEntry{{
 			Type:  client.ExporterImage,
 			Attrs: map[string]string{"name": j.name, "push": "true"},
 		}},
-		Session:  []bksession.Attachable{j.login},
+		Session:  []session.Attachable{j.login},
 		Internal: true,
 	}
 	definition, err := j.prepare(ctx, &opt)
@@ -55,14 +58,16 @@ func (s *session) solve(ctx context.Context, j job) solved {
 			}
 		}
 	}()
-	response, err := s.Solve(ctx, definition, opt, statuses) // closes statuses
+	response, err := builder.Solve(ctx, definition, opt, statuses) // closes statuses
 	<-collected
 	if err != nil {
-		err = s.cause(err)
 		result.err = &fault{reasonOfSolve(err), err}
 		return result
 	}
 	result.digest = digest.Digest(response.ExporterResponse[exptypes.ExporterImageDigestKey])
+	if err := result.digest.Validate(); err != nil {
+		result.err = failing(stack.ReasonContent, "reading the digest that the builder reports: %w", err)
+	}
 	return result
 }
 

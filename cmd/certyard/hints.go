@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/htpasswd"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/state"
+)
+
+// This file is the only place that advises people what to run. Everything else
+// says what is wrong, as a typed error or as a check's reason.
+
+func isConfigError(err error) bool {
+	var config *stack.ConfigError
+	var user *htpasswd.UserError
+	var password *htpasswd.PasswordError
+	return errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password)
+}
+
+// fail prints an error with its hints and returns the exit status.
+func (a *app) fail(err error) int {
+	status := statusOf(err)
+	if status == exitNotOK {
+		return status
+	}
+	hints := hintsFor(err)
+	a.ui.error(err, hints)
+	if a.global.json {
+		_ = a.printJSON(map[string]any{"error": err.Error(), "hints": hints, "exit_status": status})
+	}
+	return status
+}
+
+// printJSON prints the one document that --json promises.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
+}
+
+// hintFor is one rule: whether it is about an error, and what to do then.
+type hintFor func(error) []string
+
+// on makes a rule for one type of error.
+func on[E error](advise func(E) []string) hintFor {
+	return func(err error) []string {
+		if e, ok := errors.AsType[E](err); ok {
+			return advise(e)
+		}
+		return nil
+	}
+}
+
+// always makes a rule whose advice does not depend on the details.
+func always[E error](hints ...string) hintFor {
+	return on(func(E) []string { return hints })
+}
+
+// hintsFor returns the next steps for an error, from the first rule that knows
+// it.
+func hintsFor(err error) []string {
+	if errors.Is(err, context.Canceled) {
+		return []string{"nothing is half-written; running the same command again goes on from here"}
+	}
+	for _, rules := range [][]hintFor{usageHints(), pkiHints(), stateHints(), engineHints(), lifecycleHints()} {
+		for _, rule := range rules {
+			if hints := rule(err); hints != nil {
+				return hints
+			}
+		}
+	}
+	return nil
+}
+
+func usageHints() []hintFor {
+	return []hintFor{
+		always[*usageError](`"certyard --help" lists the commands, "certyard COMMAND --help" their flags`),
+		on(func(e *stack.ConfigError) []string {
+			if e.File == "" {
+				return []string{`"certyard COMMAND --help" lists the flags and the CERTYARD_* variables`}
+			}
+			return []string{"nothing was changed; the README lists every key with its default"}
+		}),
+		always[*htpasswd.PasswordError]("bcrypt uses the first 72 bytes of a password; choose a shorter one, or leave it out to have one generated"),
+	}
+}
+
+func pkiHints() []hintFor {
+	return []hintFor{
+		on(func(e *pki.HalfError) []string {
+			return []string{
+				fmt.Sprintf("restore %s from a backup; nothing was changed", e.Missing),
+				fmt.Sprintf("or move %s away as well, and a new pair is made; a new CA has to reach every client", e.Present),
+			}
+		}),
+		on(func(e *pki.MismatchError) []string {
+			return []string{fmt.Sprintf("one of the two was swapped: restore it, or move both away (%s, %s); nothing was changed", e.CertFile, e.KeyFile)}
+		}),
+		on(func(e *pki.ParseError) []string {
+			return []string{fmt.Sprintf("restore %s from a backup, or move it and its other half away; nothing was changed", e.File)}
+		}),
+		always[*pki.CAExpiredError](`nothing was changed; to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`),
+		always[*pki.ConstraintError](`the CA may not sign these names, and its constraints cannot be widened: give the stack a new CA ("certyard down --purge", then "certyard up"), or leave the names out of hosts`),
+		always[*pki.ForeignError]("somebody put another certificate there: restore it, or move it and its key away to have it issued anew; nothing was changed"),
+		always[*pki.KeyTypeError]("pki.key is for new keys, and existing ones are never overwritten: move the pair away to have one of the new type made, or set pki.key back"),
+		always[*pki.CAError]("this is no CA that can sign here: restore ca/ca.crt and ca/ca.key, or move both away to start with a new CA"),
+	}
+}
+
+func stateHints() []hintFor {
+	return []hintFor{
+		always[*state.LockedError]("wait until it has finished, and run the command again"),
+		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),
+		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
+		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
+		always[*state.NotOursError]("choose another place with --dir, or another --name"),
+		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
+		on(func(e *state.AccessError) []string {
+			if !errors.Is(e, fs.ErrPermission) {
+				return nil
+			}
+			return []string{"run certyard as the user that owns the directory, or choose another place with --dir"}
+		}),
+	}
+}
+
+func engineHints() []hintFor {
+	return []hintFor{
+		on(func(e *compose.DaemonError) []string {
+			if errors.Is(e, fs.ErrPermission) {
+				return []string{`add yourself to the docker group ("sudo usermod -aG docker $USER", then log in again), or use a rootless engine`}
+			}
+			return []string{
+				`start Docker Engine ("sudo systemctl start docker"), or name another one with --docker-host or --context`,
+				`"certyard init" writes the files without an engine`,
+			}
+		}),
+		always[*compose.VersionError]("update Docker Engine to 19.03 or later"),
+		on(func(e *compose.PortError) []string {
+			key := "registry.publish"
+			if e.Service == stack.Builder {
+				key = "builder.publish"
+			}
+			stop := "stop what uses it"
+			if e.Container != "" {
+				stop = fmt.Sprintf("stop that container (docker stop %s)", e.Container)
+			}
+			return []string{fmt.Sprintf("set %s in certyard.yaml, with port 0 for any free one, or %s", key, stop)}
+		}),
+		always[*compose.PrivilegeError]("set builder.privileges: auto or minimal"),
+		on(func(e *compose.MountError) []string {
+			return []string{"the engine mounts directories of its own machine: run certyard there, or choose a --dir that both share at the same path"}
+		}),
+		always[*compose.NameError]("another container has that name: remove it, or choose another --name"),
+		on(func(e *compose.ForeignProjectError) []string {
+			return []string{fmt.Sprintf("run certyard with the --dir of %s, or choose another --name", e.Dir)}
+		}),
+		on(func(e *compose.BundleError) []string {
+			return []string{`the daemons for bundled images are missing or damaged: "make daemons" builds them; CERTYARD_DAEMONS names another directory that has them`}
+		}),
+		always[*compose.PullError]("set images: auto or bundled to use the bundled images, or load the image with docker load"),
+	}
+}
+
+func lifecycleHints() []hintFor {
+	return []hintFor{
+		always[*lifecycle.NoStackError](`"certyard up" makes one; --dir and --name say which`),
+		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
+		on(func(e *lifecycle.NotReadyError) []string {
+			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}
+		}),
+		always[*lifecycle.UnreachableError]("publish the ports on an address of the engine's machine that is reachable from here (registry.publish, and builder.publish with builder.tls: mutual)"),
+	}
+}
+
+// checkHints returns the next steps for what a proof found, each once.
+func checkHints(r stack.Report) []string {
+	var out []string
+	for _, c := range r.Failed() {
+		if hint := checkHint(c); hint != "" && !slices.Contains(out, hint) {
+			out = append(out, hint)
+		}
+	}
+	return out
+}
+
+func checkHint(c stack.Check) string {
+	switch c.Reason {
+	case stack.ReasonUnreachable:
+		return fmt.Sprintf(`nothing answers at %s: "certyard status" shows the containers, "certyard up" starts them`, c.Target)
+	case stack.ReasonDrift:
+		return `"certyard up" writes configs and certificates anew; keys and certificates that do not belong together have to be restored or moved away first`
+	case stack.ReasonStale:
+		return `the daemon serves another certificate than its file: "certyard up", and if that keeps the container, restart it`
+	case stack.ReasonUntrusted, stack.ReasonExpired:
+		return `the certificate does not stand up to client/ca.pem: "certyard status" shows what is due, "certyard up" issues and restarts`
+	case stack.ReasonName:
+		return `add the name to registry.hosts or builder.hosts in certyard.yaml, then "certyard up"`
+	case stack.ReasonUnauthorized:
+		return `the password of secrets.json and htpasswd do not fit: "certyard up" writes htpasswd anew`
+	case stack.ReasonAccepted, stack.ReasonPlaintext, stack.ReasonProtocol:
+		return `the running daemon has another config than its files: "certyard up" to write them, "docker compose restart" to load them, then "certyard smoke"`
+	case stack.ReasonBuild, stack.ReasonContent, stack.ReasonUnexpected:
+		return fmt.Sprintf(`"certyard logs" shows what the daemons said about %s`, c.Hop)
+	default:
+		return ""
+	}
+}

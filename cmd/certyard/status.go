@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+)
+
+func (a *app) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "show certificates, files and containers, without touching them",
+		Description: `Exits with 3 when a certificate is due, a file is not as written, or a
+container does not run. It dials nothing: "certyard smoke" does.`,
+		Action: func(c *cli.Context) error {
+			s, err := a.status(c.Context)
+			if err != nil {
+				return err
+			}
+			if a.global.json {
+				err = a.printJSON(s)
+			}
+			a.printStatus(s)
+			if err == nil && !s.OK() {
+				return errNotOK
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) status(ctx context.Context) (lifecycle.Status, error) {
+	name, err := a.stackName()
+	if err != nil {
+		return lifecycle.Status{}, err
+	}
+	d, done, engineErr := a.engineDeps(ctx, name)
+	if engineErr == nil {
+		defer done()
+	}
+	if d.Store == nil {
+		return lifecycle.Status{}, engineErr
+	}
+	return lifecycle.GetStatus(ctx, d, engineErr)
+}
+
+func (a *app) printStatus(s lifecycle.Status) {
+	a.ui.linef("stack %q in %s, made %s", s.Stack, a.ui.path(s.Dir), s.Made.Local().Format("2006-01-02 15:04"))
+	for _, c := range s.Certificates {
+		a.ui.linef("  %-13s serial %s, until %s (%d days), %d names, %s", c.Name, short(c.Serial, 12), c.NotAfter.Format("2006-01-02"), c.DaysLeft, len(c.SANs), c.File)
+	}
+	for _, c := range s.Containers {
+		a.ui.linef("  %-13s %s", c.Service, containerLine(c))
+	}
+	for _, e := range append(s.Spec.HostEndpoints(stack.Registry, s.Facts), s.Spec.HostEndpoints(stack.Builder, s.Facts)...) {
+		a.ui.linef("  %-13s %s", "reach it at", e)
+	}
+	for _, p := range s.Due {
+		a.ui.linef("  %-13s %s %s: %s", "due", p.Action, p.Object, p.Cause)
+	}
+	if len(s.Changed) > 0 {
+		a.ui.linef("  %-13s %s", "changed", strings.Join(s.Changed, ", "))
+	}
+	if s.Engine != "" {
+		a.ui.linef("  %-13s not seen: %s", "containers", s.Engine)
+	}
+	if !s.OK() {
+		a.ui.linef(`certyard: hint: "certyard up" issues what is due, writes what changed and starts what does not run`)
+	}
+}
+
+func containerLine(c lifecycle.ContainerStatus) string {
+	if c.State == "missing" {
+		return "no container"
+	}
+	text := fmt.Sprintf("%s %s (%s)", c.Name, c.State, c.Image)
+	if c.State != "running" {
+		text += fmt.Sprintf(", exit status %d", c.ExitCode)
+	}
+	if c.Health != "" {
+		text += ", " + c.Health
+	}
+	return text
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+)
+
+// specFlags override the config, key by key.
+func specFlags() []cli.Flag {
+	flag := func(name, variable, usage string) cli.Flag {
+		return &cli.StringFlag{Name: name, Usage: usage, EnvVars: []string{variable}, Category: "Config, before certyard.yaml:"}
+	}
+	return []cli.Flag{
+		flag("registry-image", "CERTYARD_REGISTRY_IMAGE", "run the registry from `IMAGE` (registry.image)"),
+		flag("registry-publish", "CERTYARD_REGISTRY_PUBLISH", "publish the registry on `IP:PORT`, port 0 for any free one (registry.publish)"),
+		flag("builder-image", "CERTYARD_BUILDER_IMAGE", "run the builder from `IMAGE` (builder.image)"),
+		flag("builder-publish", "CERTYARD_BUILDER_PUBLISH", "publish the builder on `IP:PORT`, port 0 for any free one (builder.publish)"),
+		flag("tls", "CERTYARD_TLS", "`WHO` proves itself to whom at the builder: server or mutual (builder.tls)"),
+		flag("privileges", "CERTYARD_PRIVILEGES", "give the builder's container auto, privileged or minimal `RIGHTS` (builder.privileges)"),
+		flag("images", "CERTYARD_IMAGES", "take images from `WHERE`: auto, pull or bundled (images)"),
+		flag("key", "CERTYARD_KEY", "make keys of `TYPE`: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519 (pki.key)"),
+	}
+}
+
+// spec reads the config and lets the flags override it.
+func (a *app) spec(c *cli.Context) (stack.Spec, error) {
+	config, err := a.readConfig()
+	if err != nil {
+		return stack.Spec{}, err
+	}
+	config.Name = cmp.Or(a.global.name, config.Name)
+	override := func(flag string, to *string) {
+		if c.IsSet(flag) {
+			*to = c.String(flag)
+		}
+	}
+	override("registry-image", &config.Registry.Image)
+	override("builder-image", &config.Builder.Image)
+	override("tls", &config.Builder.TLS)
+	override("privileges", &config.Builder.Privileges)
+	override("images", &config.Images)
+	override("key", &config.PKI.Key)
+	for flag, to := range map[string]**string{"registry-publish": &config.Registry.Publish, "builder-publish": &config.Builder.Publish} {
+		if c.IsSet(flag) {
+			value := c.String(flag)
+			*to = &value
+		}
+	}
+	return stack.NewSpec(config)
+}
+
+func (a *app) initCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "init",
+		Usage: "write every file of the stack, without Docker",
+		Description: `Makes the CA, the certificates, htpasswd and every config in the state
+directory. What is there and fits is kept; keys are never overwritten.
+"certyard up" does this too.`,
+		Flags: append(specFlags(), &cli.BoolFlag{Name: "print-config", Usage: "print a certyard.yaml with every key and its default, and do nothing"}),
+		Action: func(c *cli.Context) error {
+			if c.Bool("print-config") {
+				_, err := fmt.Fprint(a.stdout, exampleConfig)
+				return err
+			}
+			spec, err := a.spec(c)
+			if err != nil {
+				return err
+			}
+			d, err := a.baseDeps(spec.Name)
+			if err != nil {
+				return err
+			}
+			if a.global.dryRun {
+				return a.dryRun(d, spec)
+			}
+			a.heading(spec.Name, d)
+			res, err := lifecycle.Init(c.Context, d, spec)
+			if err != nil {
+				return err
+			}
+			return a.result(res)
+		},
+	}
+}
+
+func (a *app) upCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "up",
+		Usage: "make the stack, start it, and prove that it works",
+		Description: `Certificates, files, images, containers, proof: what already is as it should
+be is kept, so running it again is cheap, and after an interruption it
+goes on. Exits with 3 when everything was done and the proof does not hold.`,
+		Flags: append(specFlags(), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
+		Action: func(c *cli.Context) error {
+			spec, err := a.spec(c)
+			if err != nil {
+				return err
+			}
+			if a.global.dryRun {
+				d, err := a.baseDeps(spec.Name)
+				if err != nil {
+					return err
+				}
+				return a.dryRun(d, spec)
+			}
+			d, done, err := a.engineDeps(c.Context, spec.Name)
+			if err != nil {
+				return err
+			}
+			defer done()
+			a.heading(spec.Name, d)
+			res, err := lifecycle.Up(c.Context, d, spec, lifecycle.UpOptions{Ready: c.Duration("ready")})
+			if err != nil {
+				return err
+			}
+			return a.result(res)
+		},
+	}
+}
+
+func (a *app) heading(name string, d lifecycle.Deps) {
+	a.ui.linef("stack %q in %s", name, a.ui.path(d.Store.Root()))
+}
+
+// dryRun prints the plan.
+func (a *app) dryRun(d lifecycle.Deps, spec stack.Spec) error {
+	d.Observe = func(lifecycle.Progress) {}
+	res, err := lifecycle.DryRun(d, spec)
+	if err != nil {
+		return err
+	}
+	if a.global.json {
+		return a.printJSON(res)
+	}
+	a.ui.linef("stack %q in %s: would do", spec.Name, a.ui.path(d.Store.Root()))
+	for _, s := range res.Plan {
+		a.ui.linef("  %-8s %-30s %s", s.Action, s.Object, s.Cause)
+	}
+	return nil
+}
+
+// result prints what Init or Up did. A report that does not hold is errNotOK.
+func (a *app) result(res lifecycle.Result) error {
+	if a.global.json {
+		if err := a.printJSON(res); err != nil {
+			return err
+		}
+	}
+	if res.Report == nil {
+		return nil
+	}
+	a.ui.report(*res.Report)
+	if !res.Report.OK() {
+		a.ui.failures(*res.Report)
+		return errNotOK
+	}
+	again := a.invocation(res.Stack)
+	a.ui.linef("\nuse it:  eval \"$(%s env)\"        stop it:  %s down", again, again)
+	return nil
+}
+
+// invocation returns how to call certyard again for the same stack.
+func (a *app) invocation(name string) string {
+	words := []string{"certyard"}
+	if a.global.dir != "" && a.global.dir != defaultDir {
+		words = append(words, "--dir", a.global.dir)
+	}
+	if a.global.config != "" {
+		words = append(words, "--config", a.global.config)
+	} else if a.global.nameByFlag {
+		words = append(words, "--name", name)
+	}
+	return strings.Join(words, " ")
+}

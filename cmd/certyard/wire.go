@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/state"
+)
+
+const (
+	defaultDir      = ".certyard"
+	defaultConfig   = "certyard.yaml"
+	defaultOverride = "compose.override.yaml"
+)
+
+// readConfig reads the config file that the flags name, or the one in the
+// working directory, or none.
+func (a *app) readConfig() (stack.Config, error) {
+	file := cmp.Or(a.global.config, defaultConfig)
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) && a.global.config == "" {
+		return stack.Config{}, nil
+	}
+	if err != nil {
+		return stack.Config{}, &usageError{fmt.Sprintf("reading the config: %v", err)}
+	}
+	defer f.Close()
+	return stack.ReadConfig(f, file)
+}
+
+// stackName returns the name of the stack that a command is about, when it
+// needs nothing else of the config.
+func (a *app) stackName() (string, error) {
+	if a.global.name != "" {
+		return checkedName(a.global.name)
+	}
+	c, err := a.readConfig()
+	if err != nil {
+		return "", err
+	}
+	return checkedName(cmp.Or(c.Name, stack.DefaultName))
+}
+
+// checkedName refuses a name that would lead out of the directory of stacks.
+func checkedName(name string) (string, error) {
+	s, err := stack.NewSpec(stack.Config{Name: name})
+	return s.Name, err
+}
+
+// baseDeps returns what needs no engine, for the stack of a name.
+func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
+	root, err := filepath.Abs(filepath.Join(cmp.Or(a.global.dir, defaultDir), name))
+	if err != nil {
+		return lifecycle.Deps{}, fmt.Errorf("finding the state directory: %w", err)
+	}
+	account := lifecycle.Account{UID: os.Geteuid(), GID: os.Getegid()}
+	return lifecycle.Deps{
+		Store:    state.Open(root, state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
+		Account:  account,
+		Now:      time.Now,
+		Rand:     rand.Reader,
+		Prover:   prover{},
+		Password: a.password,
+		FreePort: freePort,
+		Bundle:   compose.Bundle{Dir: daemonsDir()},
+		Override: a.override(),
+		Observe:  a.ui.observe,
+	}, nil
+}
+
+// engineDeps returns everything, connected to the engine, and what closes the
+// connection.
+func (a *app) engineDeps(ctx context.Context, name string) (lifecycle.Deps, func(), error) {
+	d, err := a.baseDeps(name)
+	if err != nil {
+		return d, nil, err
+	}
+	engine, err := a.connect(ctx, d.Store.Root())
+	if err != nil {
+		return d, nil, err
+	}
+	d.Engine = engine
+	return d, func() { engine.Close() }, nil
+}
+
+func (a *app) connect(ctx context.Context, root string) (*compose.Engine, error) {
+	if a.global.dockerHost != "" && a.global.dockerCtx != "" {
+		return nil, usagef("--docker-host and --context exclude each other")
+	}
+	return compose.Connect(ctx, compose.Options{
+		Host: a.global.dockerHost, Context: a.global.dockerCtx, ConfigDir: dockerConfigDir(root), Stderr: a.stderr,
+	})
+}
+
+// dockerConfigDir returns where the docker command keeps its contexts, when
+// DOCKER_CONFIG does not say: "certyard env" points that at the stack's
+// passwords, and in such a shell the engine must still be found.
+func dockerConfigDir(root string) string {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if dir == "" || dir != filepath.Join(root, stack.DirDocker) {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return dir
+	}
+	return filepath.Join(home, ".docker")
+}
+
+// daemonsDir returns where the daemons for bundled images are: beside the
+// executable, unless CERTYARD_DAEMONS says otherwise.
+func daemonsDir() string {
+	if dir := os.Getenv("CERTYARD_DAEMONS"); dir != "" {
+		return dir
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = resolved
+	}
+	return filepath.Join(filepath.Dir(exe), "daemons")
+}
+
+// beside returns a path relative to the config's directory.
+func (a *app) beside(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(a.global.config), file)
+}
+
+func (a *app) override() string {
+	file, err := filepath.Abs(a.beside(defaultOverride))
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
+}
+
+// password reads a user's given password: the first line of a file, or an
+// environment variable.
+func (a *app) password(u stack.UserSpec) (string, error) {
+	if u.PasswordEnv != "" {
+		value, ok := os.LookupEnv(u.PasswordEnv)
+		if !ok {
+			return "", fmt.Errorf("environment variable %s is not set", u.PasswordEnv)
+		}
+		return value, nil
+	}
+	data, err := os.ReadFile(a.beside(u.PasswordFile))
+	if err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(bytes.NewReader(data)).ReadString('\n')
+	if err == nil && len(bytes.TrimSpace(data)) > len(strings.TrimSpace(line)) {
+		return "", fmt.Errorf("%s holds more than one line; want the password alone", u.PasswordFile)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// freePort asks the system for a port that nobody uses on an address.
+func freePort(ip netip.Addr) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), "0"))
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// prover is package smoke.
+type prover struct{}
+
+func (prover) Prove(ctx context.Context, o smoke.Options) stack.Report { return smoke.Prove(ctx, o) }
+
+func (prover) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
+	return smoke.Ready(ctx, o, alive)
+}
