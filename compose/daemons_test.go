@@ -70,52 +70,25 @@ volumes: {registry: {}, buildkit: {}}
 
 // BenchmarkUp has the two numbers that an up adds to what the proof costs.
 func BenchmarkUp(b *testing.B) {
-	e, err := Connect(b.Context(), Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
-	dir, err := filepath.EvalSymlinks("../bin/daemons")
-	if err != nil {
-		b.Fatalf("run scripts/daemons first: %v", err)
-	}
-	images, err := e.Images(b.Context(), []Image{{Bundled: BundledRegistry}}, Bundled, Bundle{Dir: dir}, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	name, work := unique(), b.TempDir()
-	file := filepath.Join(work, "compose.yaml")
-	yaml := "services:\n  a: {image: '" + images[0].Ref + "'}\n  b: {image: '" + images[0].Ref + "'}\n"
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	up := func() {
-		p, err := Load(b.Context(), Source{Name: name, Dir: work, Files: []string{file}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := e.Up(b.Context(), p, UpOptions{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	down := func() {
-		if _, err := e.Down(b.Context(), name, DownOptions{Volumes: true}); err != nil {
-			b.Fatal(err)
-		}
-	}
+	e := dockerEngine(b)
+	img := idleImage(b, e)
+	yaml := "services:\n  a: {image: '" + img + "'}\n  b: {image: '" + img + "'}\n"
 	b.Run("first", func(b *testing.B) {
+		p := newProject(b, e)
 		for b.Loop() {
-			up()
+			p.up(yaml, UpOptions{})
 			b.StopTimer()
-			down()
+			if _, err := e.Down(b.Context(), p.name, DownOptions{Volumes: true}); err != nil {
+				b.Fatal(err)
+			}
 			b.StartTimer()
 		}
 	})
 	b.Run("nothing to do", func(b *testing.B) {
-		up()
+		p := newProject(b, e)
+		p.up(yaml, UpOptions{})
 		for b.Loop() {
-			up()
+			p.up(yaml, UpOptions{})
 		}
 	})
-	down()
 }

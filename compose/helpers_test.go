@@ -20,7 +20,7 @@ import (
 
 // dockerEngine connects to the engine of this machine. It is the only place
 // where a test of this package is skipped.
-func dockerEngine(t *testing.T) *Engine {
+func dockerEngine(t testing.TB) *Engine {
 	t.Helper()
 	required := os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1"
 	if testing.Short() && !required {
@@ -57,7 +57,7 @@ var idleProgram = sync.OnceValues(func() ([]byte, error) {
 })
 
 // writeBundle makes a directory of daemons whose files have the given content.
-func writeBundle(t *testing.T, arch, version string, content map[string][]byte) Bundle {
+func writeBundle(t testing.TB, arch, version string, content map[string][]byte) Bundle {
 	t.Helper()
 	b := Bundle{Dir: t.TempDir()}
 	dir := filepath.Join(b.Dir, "linux-"+arch)
@@ -83,7 +83,7 @@ func writeBundle(t *testing.T, arch, version string, content map[string][]byte) 
 }
 
 // idleBundle is a bundle in which every daemon is the idle program.
-func idleBundle(t *testing.T, e *Engine) Bundle {
+func idleBundle(t testing.TB, e *Engine) Bundle {
 	t.Helper()
 	program, err := idleProgram()
 	if err != nil {
@@ -99,7 +99,7 @@ func idleBundle(t *testing.T, e *Engine) Bundle {
 }
 
 // idleImage loads an image whose entry point is the idle program.
-func idleImage(t *testing.T, e *Engine) string {
+func idleImage(t testing.TB, e *Engine) string {
 	t.Helper()
 	got, err := e.Images(t.Context(), []Image{{Service: "a", Ref: "registry:3", Bundled: BundledRegistry}}, Bundled, idleBundle(t, e), nil)
 	if err != nil {
@@ -111,7 +111,7 @@ func idleImage(t *testing.T, e *Engine) string {
 
 // removeImage removes an image when the test ends. Containers of it must be
 // gone by then: make the project afterwards.
-func removeImage(t *testing.T, e *Engine, ref string) {
+func removeImage(t testing.TB, e *Engine, ref string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if _, err := e.api.ImageRemove(context.Background(), ref, client.ImageRemoveOptions{}); err != nil {
@@ -122,16 +122,16 @@ func removeImage(t *testing.T, e *Engine, ref string) {
 
 // project is a compose project of a test, in a directory of its own.
 type project struct {
-	*testing.T
+	testing.TB
 	engine *Engine
 	name   string
 	dir    string
 }
 
 // newProject returns a project that is taken down when the test ends.
-func newProject(t *testing.T, e *Engine) *project {
+func newProject(t testing.TB, e *Engine) *project {
 	t.Helper()
-	p := &project{T: t, engine: e, name: unique(), dir: t.TempDir()}
+	p := &project{TB: t, engine: e, name: unique(), dir: t.TempDir()}
 	t.Cleanup(func() {
 		if _, err := e.Down(context.Background(), p.name, DownOptions{Volumes: true}); err != nil {
 			t.Errorf("cleaning up: %v", err)

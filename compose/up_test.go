@@ -178,7 +178,7 @@ func TestIntegrationUpRefusesAForeignProject(t *testing.T) {
 	p := newProject(t, e)
 	p.up(yaml, UpOptions{})
 
-	other := &project{T: t, engine: e, name: p.name, dir: t.TempDir()}
+	other := &project{TB: t, engine: e, name: p.name, dir: t.TempDir()}
 	_, err := e.Up(t.Context(), other.load(yaml), UpOptions{})
 	var foreign *ForeignProjectError
 	if !errors.As(err, &foreign) || foreign.Name != p.name || foreign.Dir != p.dir {

@@ -21,7 +21,7 @@ func nameProblem(name string) string {
 	}
 	labels := strings.Split(name, ".")
 	if labels[0] == "*" {
-		// OpenSSL and GnuTLS, and so curl and git, ignore a wildcard with
+		// OpenSSL, and so most of what is not Go, ignores a wildcard with
 		// less than two labels behind it.
 		if len(labels) < 3 {
 			return "is too wide a wildcard; want at least two labels after the *, as in *.build.lan"

@@ -186,6 +186,9 @@ func (b *build) do(ctx context.Context, j job) solved {
 		return solved{err: err}
 	}
 	defer builder.Close()
+	// After an interrupt the client would wait five seconds for a last status
+	// (statusInactivityTimeout in its solve.go), unless the connection ends.
+	defer context.AfterFunc(ctx, func() { builder.Close() })()
 	result := solve(ctx, builder, j)
 	if result.digest != "" {
 		b.pushed = append(b.pushed, pushed{b.repository, result.digest})

@@ -146,33 +146,36 @@ func TestProveDialsEveryEndpoint(t *testing.T) {
 	checkReport(t, Prove(t.Context(), y.options), []string{"registry.tls:" + at.Address() + " unreachable"})
 }
 
-// TestProveInterrupted ends the context after the push: what was pushed is
-// deleted all the same.
+// TestProveInterrupted ends the context after the base image was pushed: what
+// was pushed is deleted all the same.
 func TestProveInterrupted(t *testing.T) {
-	y := newYard(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	y.options.Observe = func(c stack.Check) {
-		if c.ID == "registry.push" {
-			cancel()
-		}
-	}
-	y.builder.run = func(nonce, _ []byte) ([]file, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	y.start()
-	report := Prove(ctx, y.options)
-	if report.OK() {
-		t.Error("an interrupted proof holds")
-	}
-	for _, c := range report.Checks {
-		if c.ID == "registry.clear" && c.Outcome != stack.Holds {
-			t.Errorf("registry.clear %s: %s", c.Outcome, c.Error)
-		}
-	}
-	if put, left := y.registry.left(); put != 2 || len(left) > 0 {
-		t.Errorf("%d manifests were put, want 2, and these are left: %v", put, left)
+	for _, when := range []string{"before the build", "in the build"} {
+		t.Run(when, func(t *testing.T) {
+			y := newYard(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			y.options.Observe = func(c stack.Check) {
+				if c.ID == "registry.push" && when == "before the build" {
+					cancel()
+				}
+			}
+			y.builder.run = func([]byte, []byte) ([]file, error) {
+				cancel()
+				return nil, ctx.Err()
+			}
+			y.start()
+			report := Prove(ctx, y.options)
+			checks := map[string]stack.Check{}
+			for _, c := range report.Checks {
+				checks[c.ID] = c
+			}
+			if run, clear := checks["build.run"], checks["registry.clear"]; run.Outcome == stack.Holds || clear.Outcome != stack.Holds {
+				t.Errorf("build.run %s, registry.clear %s: %s", run.Outcome, clear.Outcome, clear.Error)
+			}
+			if put, left := y.registry.left(); put != 2 || len(left) > 0 {
+				t.Errorf("%d manifests were put, want 2, and these are left: %v", put, left)
+			}
+		})
 	}
 }
 

@@ -141,7 +141,7 @@ var solveReasons = []struct {
 	{"server gave HTTP response to HTTPS client", stack.ReasonPlaintext},
 	{"first record does not look like a TLS handshake", stack.ReasonPlaintext},
 	{"Client sent an HTTP request to an HTTPS server", stack.ReasonPlaintext},
-	{`"http://`, stack.ReasonPlaintext},
+	{"http://", stack.ReasonPlaintext},
 	{"401 Unauthorized", stack.ReasonUnauthorized},
 	{"authorization failed", stack.ReasonUnauthorized},
 	{"connection refused", stack.ReasonUnreachable},

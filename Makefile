@@ -1,0 +1,48 @@
+# make up and make test do all of their own set-up.
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: help up down build test check race bench golden daemons setup clean vuln
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: build daemons ## set up everything that is missing, then run certyard up
+	bin/certyard up
+
+down: build ## stop the stack of make up and remove all of it
+	bin/certyard down --volumes --purge --yes
+
+build: setup ## build bin/certyard
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/certyard ./cmd/certyard
+
+daemons: setup ## build the daemons for bundled images (four minutes once, then cached)
+	scripts/daemons
+
+setup:
+	scripts/setup
+
+test: daemons ## everything that the gate runs: checks, then all tests with Docker
+	scripts/setup test
+	$(MAKE) check
+	CERTYARD_REQUIRE_DOCKER=1 $(GO) test -race -shuffle=on -timeout 40m ./...
+
+check: ## formatting, vet, modules, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo 'gofmt would change:' $$(gofmt -l .); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	cd compose/daemons && $(GO) mod tidy -diff
+	$(GO) tool staticcheck ./...
+
+golden: ## rewrite the golden files of rendering and of the command line
+	$(GO) test ./stack/render ./cmd/certyard -update
+
+bench: build daemons ## print the numbers: medians beside docker compose and other tools
+	scripts/bench
+
+vuln: ## look for known vulnerabilities; needs the internet
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+clean: ## remove what was built here; caches stay
+	rm -rf bin

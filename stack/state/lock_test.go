@@ -1,0 +1,336 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// childHold locks, says so, and waits to be killed.
+func childHold(root string) error {
+	if _, err := Open(root, opts).Lock(context.Background()); err != nil {
+		return err
+	}
+	fmt.Println("locked")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+func TestLockedByAnotherProcess(t *testing.T) {
+	d := testDir(t)
+	cmd, out := child(t, "hold", d.Root())
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := make([]byte, len("locked"))
+	if _, err := io.ReadFull(stdout, said); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+
+	_, err = d.Lock(t.Context())
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != cmd.Process.Pid || locked.Path != d.Root() {
+		t.Errorf("got %v, want a lock of process %d", err, cmd.Process.Pid)
+	}
+	if _, err := d.Write(yard(1)); !errors.Is(err, ErrNotLocked) {
+		t.Errorf("writing without the lock: got %v", err)
+	}
+
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !wasKilled(t, cmd.Wait(), out) {
+		t.Fatal("the holder ended by itself")
+	}
+	lock(t, d)
+}
+
+func TestLockTwice(t *testing.T) {
+	d := testDir(t)
+	release, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locked *LockedError
+	if _, err := Open(d.Root(), opts).Lock(t.Context()); !errors.As(err, &locked) || locked.PID != os.Getpid() {
+		t.Errorf("got %v, want a lock of our own process", err)
+	}
+	if err := errors.Join(release(), release()); err != nil {
+		t.Error(err)
+	}
+	if err := d.Purge(); !errors.Is(err, ErrNotLocked) {
+		t.Errorf("purging without the lock: got %v", err)
+	}
+	again, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first release must not give away the second lock.
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(d.Root(), opts).Lock(t.Context()); !errors.As(err, &locked) {
+		t.Errorf("got %v, want it locked", err)
+	}
+	if err := again(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLockEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := testDir(t)
+	if _, err := d.Lock(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if d.Exists() {
+		t.Error("the directory was made")
+	}
+}
+
+// TestPurgeAgainstLock lets several workers make, use and purge one directory.
+// Whoever holds the lock has to hold that of the directory that is there, not
+// of one that was purged while he waited.
+func TestPurgeAgainstLock(t *testing.T) {
+	root := testDir(t).Root()
+	var inside, refused atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for done := 0; done < 40; {
+				d := Open(root, opts)
+				release, err := d.Lock(t.Context())
+				var locked *LockedError
+				if errors.As(err, &locked) {
+					refused.Add(1)
+					runtime.Gosched()
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d workers hold the lock", n)
+				}
+				if _, err := d.Write(yard(1)); err != nil {
+					t.Error(err)
+				}
+				err = d.Purge()
+				inside.Add(-1)
+				if err := errors.Join(err, release()); err != nil {
+					t.Error(err)
+				}
+				done++
+			}
+		})
+	}
+	wg.Wait()
+	if refused.Load() == 0 {
+		t.Error("nobody was ever refused: the workers did not meet")
+	}
+	if _, err := os.Lstat(filepath.Dir(root)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory above is left: %v", err)
+	}
+}
+
+func TestPurgedByHolder(t *testing.T) {
+	d := testDir(t)
+	release, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, d, yard(2))
+	if err := d.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	if d.Exists() {
+		t.Error("the directory exists after a purge")
+	}
+	lock(t, Open(d.Root(), opts)) // before release: that lock file is gone
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotOurs(t *testing.T) {
+	d := Open(t.TempDir(), opts)
+	mine := filepath.Join(d.Root(), "thesis.tex")
+	if err := os.WriteFile(mine, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := mustList(t, d.Root())
+	var notOurs *NotOursError
+	if _, err := d.Lock(t.Context()); !errors.As(err, &notOurs) || notOurs.Path != d.Root() {
+		t.Errorf("got %v", err)
+	}
+	if after := mustList(t, d.Root()); after != before {
+		t.Errorf("it is changed:\n%s", after)
+	}
+	// A copy that lost its dot files is recognised by state.json.
+	if err := os.WriteFile(filepath.Join(d.Root(), "state.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, d)
+}
+
+// TestGitignore checks what git is kept out of, and that it is not more.
+func TestGitignore(t *testing.T) {
+	const hide = "*\n"
+	for name, c := range map[string]struct {
+		root   string            // below a temporary directory
+		have   map[string]string // files before
+		want   map[string]string // files with the lock held, without the lock
+		purged map[string]string // files after a purge
+	}{
+		"default":         {".certyard/yard", nil, map[string]string{".certyard/.gitignore": hide}, nil},
+		"somewhere else":  {"x/yard", nil, map[string]string{"x/yard/.gitignore": hide}, nil},
+		"parent's own":    {"yard", map[string]string{".gitignore": "bin\n"}, map[string]string{".gitignore": "bin\n", "yard/.gitignore": hide}, map[string]string{".gitignore": "bin\n"}},
+		"changed by hand": {".certyard/yard", map[string]string{".certyard/.gitignore": "!x\n"}, map[string]string{".certyard/.gitignore": "!x\n"}, nil},
+		"killed earlier":  {".certyard/yard", map[string]string{".certyard/.gitignore": ""}, map[string]string{".certyard/.gitignore": hide}, nil},
+		"second stack": {".certyard/yard", map[string]string{".certyard/other/env": "x"},
+			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"},
+			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			for p, data := range c.have {
+				full := filepath.Join(top, p)
+				if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(full, []byte(data), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := Open(filepath.Join(top, c.root), opts)
+			lock(t, d)
+			c.want[c.root+"/.lock"] = fmt.Sprintln(os.Getpid())
+			checkFiles(t, top, c.want)
+			if err := d.Purge(); err != nil {
+				t.Fatal(err)
+			}
+			checkFiles(t, top, c.purged)
+			if d.Exists() {
+				t.Error("the directory is left")
+			}
+		})
+	}
+}
+
+func checkFiles(t *testing.T, top string, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for l := range strings.Lines(mustList(t, top)) {
+		p, _, _ := strings.Cut(l, " ")
+		if info, err := os.Lstat(filepath.Join(top, p)); err == nil && info.Mode().IsRegular() {
+			data, err := os.ReadFile(filepath.Join(top, p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[p] = string(data)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got files %q, want %q", got, want)
+	}
+}
+
+// TestHere uses the directory that certyard runs in.
+func TestHere(t *testing.T) {
+	top := t.TempDir()
+	t.Chdir(filepath.Join(top))
+	if err := os.Mkdir("yard", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("yard")
+	d := Open(".", opts)
+	lock(t, d)
+	write(t, d, yard(1))
+	if info, err := os.Stat("."); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v, %v: want it closed to others", info.Mode(), err)
+	}
+	if err := d.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	checkFiles(t, top, nil)
+}
+
+// childReadOnly works where it may not write.
+func childReadOnly(top string) error {
+	d := Open(filepath.Join(top, "yard"), opts)
+	_, err := d.Lock(context.Background())
+	var access *AccessError
+	if !errors.As(err, &access) || access.Path != d.Root() || !errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("got %w, want an AccessError of %s", err, d.Root())
+	}
+	if _, err = Open(filepath.Join(top, "closed"), opts).ReadAll(); !errors.As(err, &access) {
+		return fmt.Errorf("reading: got %w, want an AccessError", err)
+	}
+	return nil
+}
+
+func TestNotWritable(t *testing.T) {
+	top := openTemp(t)
+	if err := os.Mkdir(filepath.Join(top, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(top, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Chmod(top, 0o755); err != nil {
+			t.Error(err)
+		}
+	})
+	cmd, out := child(t, "readonly", top)
+	asNobody(t, cmd)
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestOtherUser runs all tests again as a user without root's powers. If this
+// is one already, they all do that anyway.
+func TestOtherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := openTemp(t)
+	if err := os.Chown(tmp, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := child(t, "", "")
+	cmd.Path, cmd.Args = self, []string{"state.test", "-test.v"}
+	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+	cmd.Dir = tmp
+	cmd.Stdout = out
+	asNobody(t, cmd)
+	if err := cmd.Run(); err != nil || strings.Count(out.String(), "--- PASS") < 20 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
