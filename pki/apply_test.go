@@ -166,4 +166,10 @@ func TestApplyVerifies(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
+
+	plan.Leaves = nil
+	_, err = pki.Apply(plan, have, nil, now.Add(-day))
+	if got := wantError[*pki.FindingsError](t, err); len(got.Findings) != 1 {
+		t.Errorf("CA of the future: got %v", err)
+	}
 }

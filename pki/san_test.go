@@ -72,17 +72,20 @@ func TestParseSANsReportsAll(t *testing.T) {
 }
 
 func TestSANsAreImmutable(t *testing.T) {
-	s := mustSANs(t, "b", "a", "10.0.0.1")
+	// Three of each leave room in a slice that grew by appending, which is
+	// where adding could write over the set that is added to.
+	s := mustSANs(t, "b", "a", "d", "10.0.0.1", "10.0.0.2", "10.0.0.3")
 	s.DNS()[0], s.Strings()[1] = "changed", "changed"
 	s.IPs()[0] = s.IPs()[0].Next()
-	more, err := s.Add("c", "10.0.0.0")
+	more, err := s.Add("A0", "10.0.0.0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"a", "b", "10.0.0.1"}; !slices.Equal(s.Strings(), want) {
+	if want := []string{"a", "b", "d", "10.0.0.1", "10.0.0.2", "10.0.0.3"}; !slices.Equal(s.Strings(), want) {
 		t.Errorf("got %v, want %v", s.Strings(), want)
 	}
-	if want := []string{"a", "b", "c", "10.0.0.0", "10.0.0.1"}; !slices.Equal(more.Strings(), want) {
+	want := []string{"a", "a0", "b", "d", "10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3"}
+	if !slices.Equal(more.Strings(), want) {
 		t.Errorf("got %v, want %v", more.Strings(), want)
 	}
 }

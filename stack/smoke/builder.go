@@ -69,7 +69,7 @@ func (b *builderProbes) workers(ctx context.Context, e stack.Endpoint, name stri
 		return evidence, err
 	}
 	evidence.Version = info.BuildkitVersion.Version
-	if false || len(workers[0].Platforms) == 0 {
+	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
 		return evidence, failing(stack.ReasonUnexpected, "has no worker with a platform")
 	}
 	// A worker's first platform is its own; it emulates the others.
