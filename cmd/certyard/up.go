@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -78,7 +79,7 @@ directory. What is there and fits is kept; keys are never overwritten.
 				return err
 			}
 			if a.global.dryRun {
-				return a.dryRun(d, spec)
+				return a.dryRun(c.Context, d, spec)
 			}
 			a.heading(spec.Name, d)
 			res, err := lifecycle.Init(c.Context, d, spec)
@@ -104,11 +105,12 @@ goes on. Exits with 3 when everything was done and the proof does not hold.`,
 				return err
 			}
 			if a.global.dryRun {
-				d, err := a.baseDeps(spec.Name)
+				d, done, err := a.engineDeps(c.Context, spec.Name)
 				if err != nil {
 					return err
 				}
-				return a.dryRun(d, spec)
+				defer done()
+				return a.dryRun(c.Context, d, spec)
 			}
 			d, done, err := a.engineDeps(c.Context, spec.Name)
 			if err != nil {
@@ -130,9 +132,9 @@ func (a *app) heading(name string, d lifecycle.Deps) {
 }
 
 // dryRun prints the plan.
-func (a *app) dryRun(d lifecycle.Deps, spec stack.Spec) error {
+func (a *app) dryRun(ctx context.Context, d lifecycle.Deps, spec stack.Spec) error {
 	d.Observe = func(lifecycle.Progress) {}
-	res, err := lifecycle.DryRun(d, spec)
+	res, err := lifecycle.DryRun(ctx, d, spec)
 	if err != nil {
 		return err
 	}

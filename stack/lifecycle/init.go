@@ -3,8 +3,11 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/render"
 	"github.com/certyard/certyard/stack/state"
 )
 
@@ -31,9 +34,10 @@ func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 	return res, err
 }
 
-// DryRun returns what Init or Up would do to certificates and files, and does
-// nothing: no file is written, no container is touched.
-func DryRun(d Deps, spec stack.Spec) (Result, error) {
+// DryRun returns what Init or Up would do, and does nothing: no file is written,
+// no container is touched, no image is fetched. Without an engine in d,
+// containers are left out.
+func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
 	dr, err := d.offline(spec, &res)
 	if err != nil {
@@ -46,7 +50,34 @@ func DryRun(d Deps, spec stack.Spec) (Result, error) {
 	for _, path := range append(changes.Replaced, changes.Repaired...) {
 		res.Plan = append(res.Plan, PlannedStep{Action: "update", Object: path, Cause: "content, mode or owner differs"})
 	}
+	if err != nil || d.Engine == nil {
+		return res, err
+	}
+	containers, err := d.Engine.Containers(ctx, spec.Name)
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		res.Plan = append(res.Plan, planContainer(service, containers, render.MaterialOf(dr.files, service)))
+	}
 	return res, err
+}
+
+// planContainer says what the next up does to a service's container, as far as
+// the certificates and configs decide it; what else the spec changes, compose
+// finds out when it compares the definitions.
+func planContainer(service string, have []compose.Container, material string) PlannedStep {
+	i := slices.IndexFunc(have, func(c compose.Container) bool { return c.Service == service })
+	step := func(action, cause string) PlannedStep {
+		return PlannedStep{Action: action, Object: "container " + service, Cause: cause}
+	}
+	switch {
+	case i < 0:
+		return step("create", "not there")
+	case have[i].Labels[render.MaterialLabel] != material:
+		return step("recreate", "what it reads at its start has changed")
+	case have[i].State != "running":
+		return step("start", "it is "+have[i].State)
+	default:
+		return step("keep", "running with these files")
+	}
 }
 
 // offline makes a draft without an engine.

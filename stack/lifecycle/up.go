@@ -260,11 +260,15 @@ func (u *upRun) write() error {
 // privileges instead; where a port that certyard chose has been taken since,
 // another one is chosen.
 func (u *upRun) start(ctx context.Context) error {
-	err := u.step(StepContainers, func(say func(string)) (string, error) {
+	existed, err := u.existing(ctx)
+	if err != nil {
+		return err
+	}
+	err = u.step(StepContainers, func(say func(string)) (string, error) {
 		for tries := 0; ; tries++ {
 			result, err := u.upOnce(ctx, say)
 			if err == nil {
-				return u.changes(result), nil
+				return u.changes(result, existed), nil
 			}
 			if again, cause := u.retry(err); !again || tries == 5 {
 				return "", err
@@ -335,10 +339,25 @@ func describeEvent(e compose.Event) string {
 	return text
 }
 
-func (u *upRun) changes(result compose.UpResult) string {
+// existing returns which services have a container already.
+func (u *upRun) existing(ctx context.Context) (map[string]bool, error) {
+	out := map[string]bool{}
+	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
+	for _, c := range containers {
+		out[c.Service] = true
+	}
+	return out, err
+}
+
+// changes describes what happened since before the first try: what a try made
+// and the next one found is still new.
+func (u *upRun) changes(result compose.UpResult, existed map[string]bool) string {
 	var parts []string
 	for _, service := range slices.Sorted(maps.Keys(result.Services)) {
 		change := string(result.Services[service])
+		if !existed[service] {
+			change = string(compose.Created)
+		}
 		u.res.Changes = append(u.res.Changes, ServiceChange{service, change})
 		parts = append(parts, service+" "+change)
 	}

@@ -155,18 +155,24 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 		"RegistryPort": stack.RegistryPort, "BuilderPort": stack.BuilderPort,
 		"MountRegistry": stack.MountRegistry, "MountBuilder": stack.MountBuilder,
 		"DataRegistry": stack.DataRegistry, "DataBuilder": stack.DataBuilder,
-		// The htpasswd file is missing here on purpose: the registry
-		// reads it again by itself.
-		"RegistryMaterial": digest(files, stack.FileRegistryConfig, stack.FileRegistryCert),
-		"BuilderMaterial":  digest(files, stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA),
+		"RegistryMaterial": MaterialOf(files, stack.Registry),
+		"BuilderMaterial":  MaterialOf(files, stack.Builder),
 	})
 	return stack.File{Path: stack.FileCompose, Mode: 0o644, Data: data}, err
 }
 
-// digest names the content of some files, so that compose makes a new container
-// when a daemon would otherwise keep what it read at its start. Names and keys
-// need no part in it: a certificate changes with its key.
-func digest(files []stack.File, names ...string) string {
+// MaterialLabel is the container label that holds [MaterialOf] its service.
+const MaterialLabel = "io.certyard.material"
+
+// MaterialOf names the content of the files that a service reads only at its
+// start, so that compose makes a new container when the daemon would otherwise
+// keep what it read. Keys need no part in it, since a certificate changes with
+// its key; htpasswd has none, since the registry reads it again by itself.
+func MaterialOf(files []stack.File, service string) string {
+	names := []string{stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA}
+	if service == stack.Registry {
+		names = []string{stack.FileRegistryConfig, stack.FileRegistryCert}
+	}
 	var all bytes.Buffer
 	for _, name := range names {
 		for _, f := range files {

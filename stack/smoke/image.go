@@ -105,7 +105,7 @@ func unpack(layer []byte, name string) ([]byte, error) {
 		if err != nil {
 			return nil, failing(stack.ReasonContent, "reading layer: %w", err)
 		}
-		if path.Base(header.Name) != name {
+		if path.Clean("/"+header.Name) != "/"+name {
 			continue
 		}
 		data, err := io.ReadAll(r)
