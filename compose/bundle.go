@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -218,4 +218,4 @@ func (b *bundled) reference() string {
 }
 
 // errNoDir says that the caller knows no directory of daemons.
-var errNoDir = errors.New("no directory of daemons is known")
+var errNoDir = fmt.Errorf("no directory of built daemons is known: %w", fs.ErrNotExist)

@@ -1,28 +1,33 @@
 package compose
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/cli/cli/config"
 )
 
-// fakeEngine answers pings on a unix socket and returns its address.
-func fakeEngine(t *testing.T, apiVersion string) string {
+// fakeEngine answers pings on a unix socket, and what it is asked by the other
+// paths, and returns its address.
+func fakeEngine(t *testing.T, apiVersion string, answers map[string]string) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", apiVersion)
+		_, _ = io.WriteString(w, answers[strings.TrimPrefix(r.URL.Path, "/v"+apiVersion)])
 	}))
 	s.Listener = l
 	s.Start()
@@ -31,12 +36,12 @@ func fakeEngine(t *testing.T, apiVersion string) string {
 }
 
 func TestConnectRefusesAnOldEngine(t *testing.T) {
-	_, err := Connect(t.Context(), Options{Host: fakeEngine(t, "1.39")})
+	_, err := Connect(t.Context(), Options{Host: fakeEngine(t, "1.39", nil)})
 	var version *VersionError
 	if !errors.As(err, &version) || *version != (VersionError{Have: "1.39", Want: "1.40"}) {
 		t.Errorf("Connect = %v, want a VersionError of 1.39", err)
 	}
-	e, err := Connect(t.Context(), Options{Host: fakeEngine(t, "1.40")})
+	e, err := Connect(t.Context(), Options{Host: fakeEngine(t, "1.40", nil)})
 	if err != nil {
 		t.Fatalf("Connect to an engine of API 1.40: %v", err)
 	}
@@ -67,6 +72,27 @@ func TestConnectSaysWhyThereIsNoEngine(t *testing.T) {
 	}
 }
 
+// An engine that accepts a connection and says nothing is no engine.
+func TestConnectGivesUp(t *testing.T) {
+	t.Parallel() // it waits
+	_, err := Connect(t.Context(), Options{Host: "tcp://" + silentServer(t)})
+	var daemon *DaemonError
+	if !errors.As(err, &daemon) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Connect = %v, want a DaemonError that says it took too long", err)
+	}
+}
+
+// Running out of the caller's time is not the engine's fault.
+func TestConnectInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Connect(ctx, Options{Host: "tcp://" + silentServer(t)})
+	var daemon *DaemonError
+	if errors.As(err, &daemon) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Connect = %v, want context.Canceled alone", err)
+	}
+}
+
 func TestConnectRefusesWhatCannotBeResolved(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "")
 	for name, o := range map[string]Options{
@@ -92,7 +118,7 @@ func TestConnectRefusesWhatCannotBeResolved(t *testing.T) {
 // before it.
 func TestConnectResolvesContexts(t *testing.T) {
 	dir := t.TempDir()
-	socket := fakeEngine(t, "1.44")
+	socket := fakeEngine(t, "1.44", nil)
 	// The directory of a context is named by the hash of its name.
 	meta := filepath.Join(dir, "contexts", "meta", "7ae4b7c7678e3e292739a846d935aeaece6c47f3ffcadd88936f1d75f6d6b764")
 	writeContext(t, meta, "yard", socket)
@@ -107,7 +133,7 @@ func TestConnectResolvesContexts(t *testing.T) {
 	if e.host != socket {
 		t.Errorf("connected to %s, want the context's %s", e.host, socket)
 	}
-	other := fakeEngine(t, "1.44")
+	other := fakeEngine(t, "1.44", nil)
 	t.Setenv("DOCKER_HOST", other)
 	e2, err := Connect(t.Context(), Options{ConfigDir: dir})
 	if err != nil {
@@ -147,6 +173,28 @@ func TestRemoteHost(t *testing.T) {
 	} {
 		if got := remoteHost(address); got != want {
 			t.Errorf("remoteHost(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestInfo(t *testing.T) {
+	version := `{"Version":"29.0.1","ApiVersion":"1.52","Os":"linux","Arch":"arm64"}`
+	for options, want := range map[string]Info{
+		`"name=seccomp,profile=builtin","name=cgroupns"`: {},
+		`"name=seccomp","name=rootless"`:                 {Rootless: true},
+		`"name=userns"`:                                  {UserNS: true},
+		`"name=apparmor,rootless"`:                       {},
+	} {
+		e, err := Connect(t.Context(), Options{Host: fakeEngine(t, "1.44", map[string]string{
+			"/version": version, "/info": `{"SecurityOptions":[` + options + `]}`,
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		want.Version, want.APIVersion, want.OS, want.Arch = "29.0.1", "1.52", "linux", "arm64"
+		if got, err := e.Info(t.Context()); err != nil || got != want {
+			t.Errorf("Info with %s = %+v, %v, want %+v", options, got, err, want)
 		}
 	}
 }

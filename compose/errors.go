@@ -115,11 +115,14 @@ func (e *PullError) Unwrap() error { return e.Err }
 
 // BundleError says that a bundled image cannot be made.
 type BundleError struct {
-	Path string // the file or directory that is missing or wrong
+	Path string // the file or directory that is missing or wrong; empty if none is known
 	Err  error  // wraps fs.ErrNotExist when the daemons have not been built
 }
 
 func (e *BundleError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("assembling a bundled image: %v", e.Err)
+	}
 	return fmt.Sprintf("assembling a bundled image from %s: %v", e.Path, e.Err)
 }
 

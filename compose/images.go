@@ -1,12 +1,10 @@
 package compose
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -69,12 +67,15 @@ var errAbsent = errors.New("the engine does not have it")
 // joined, and wrap *[PullError] and *[BundleError].
 func (e *Engine) Images(ctx context.Context, want []Image, policy Policy, bundle Bundle, progress func(Event)) ([]Resolved, error) {
 	b := newBus(nil, progress)
+	// An engine takes its time for this, so it is asked once, and only if the
+	// answer is needed.
+	arch := sync.OnceValues(func() (string, error) { return e.arch(ctx) })
 	out := make([]Resolved, len(want))
 	errs := make([]error, len(want))
 	var wg sync.WaitGroup
 	for i, img := range want {
 		wg.Go(func() {
-			f := finder{Engine: e, Image: img, policy: policy, bundle: bundle, emit: b.emit}
+			f := finder{Engine: e, Image: img, policy: policy, bundle: bundle, arch: arch, emit: b.emit}
 			out[i], errs[i] = f.find(ctx)
 		})
 	}
@@ -88,6 +89,7 @@ type finder struct {
 	Image
 	policy Policy
 	bundle Bundle
+	arch   func() (string, error)
 	emit   func(Event)
 }
 
@@ -148,7 +150,7 @@ func (f finder) bundled(ctx context.Context) (Resolved, error) {
 	if f.Bundled == "" {
 		return Resolved{}, fmt.Errorf("there is no bundled image for service %s", f.Service)
 	}
-	b, err := f.describe(ctx)
+	b, err := f.describe()
 	if err != nil {
 		if r, ok := f.loadedBefore(ctx); ok {
 			return r, nil
@@ -166,15 +168,23 @@ func (f finder) bundled(ctx context.Context) (Resolved, error) {
 }
 
 // describe returns the bundled image for the engine's architecture.
-func (f finder) describe(ctx context.Context) (*bundled, error) {
+func (f finder) describe() (*bundled, error) {
 	if f.bundle.Dir == "" {
-		return nil, &BundleError{Path: "nothing", Err: errNoDir}
+		return nil, &BundleError{Err: errNoDir}
 	}
-	version, err := f.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	arch, err := f.arch()
 	if err != nil {
-		return nil, fmt.Errorf("asking the engine for its architecture: %w", err)
+		return nil, err
 	}
-	return f.bundle.image(f.Bundled, cmp.Or(version.Arch, runtime.GOARCH))
+	return f.bundle.image(f.Bundled, arch)
+}
+
+func (e *Engine) arch(ctx context.Context) (string, error) {
+	version, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return "", fmt.Errorf("asking the engine for its architecture: %w", err)
+	}
+	return version.Arch, nil
 }
 
 // loadedBefore returns a bundled image that the engine has, the last one by

@@ -110,10 +110,12 @@ func TestIntegrationImagesWithoutDaemons(t *testing.T) {
 	if _, err := e.Images(t.Context(), []Image{img}, Bundled, Bundle{Dir: t.TempDir()}, nil); err == nil {
 		t.Error("an image came from nothing")
 	}
-	f := finder{Engine: e, Image: Image{Bundled: BundledBuildkit}, bundle: Bundle{Dir: t.TempDir()}}
-	var bundle *BundleError
-	if _, err := f.describe(t.Context()); !errors.As(err, &bundle) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("describe without daemons = %v, want a BundleError that says they do not exist", err)
+	for _, b := range []Bundle{{}, {Dir: t.TempDir()}} {
+		f := finder{Image: Image{Bundled: BundledBuildkit}, bundle: b, arch: func() (string, error) { return "amd64", nil }}
+		var bundle *BundleError
+		if _, err := f.describe(); !errors.As(err, &bundle) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("describe in %q = %v, want a BundleError that says there are none", b.Dir, err)
+		}
 	}
 	loaded, err := e.Images(t.Context(), []Image{{Service: "a", Bundled: BundledBuildkit}}, Bundled, idleBundle(t, e), nil)
 	if err != nil {
@@ -212,6 +214,7 @@ func silentServer(t *testing.T) string {
 // An engine waits for a silent registry for as long as it takes (here until the
 // test is killed). With auto it is given up, and the bundled image is used.
 func TestIntegrationImagesGiveUpASilentRegistry(t *testing.T) {
+	t.Parallel() // it waits
 	e := dockerEngine(t)
 	bundle := idleBundle(t, e)
 	ref := silentServer(t) + "/yard/idle:1"

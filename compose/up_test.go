@@ -378,3 +378,55 @@ func TestIntegrationUpInterrupted(t *testing.T) {
 		t.Errorf("the next Up = %v, %v", got, err)
 	}
 }
+
+// What has begun to be created is waited for, and nothing new is begun.
+func TestSteadyCreates(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &recorder{interrupt: cancel}
+	if _, err := (steady{r}).ContainerCreate(ctx, client.ContainerCreateOptions{}); err != nil {
+		t.Errorf("a creation that had begun was interrupted: %v", err)
+	}
+	s := steady{r}
+	_, container := s.ContainerCreate(ctx, client.ContainerCreateOptions{})
+	_, network := s.NetworkCreate(ctx, "n", client.NetworkCreateOptions{})
+	_, volume := s.VolumeCreate(ctx, client.VolumeCreateOptions{})
+	for _, err := range []error{container, network, volume} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("after the interruption: %v, want context.Canceled", err)
+		}
+	}
+	if r.created != 1 {
+		t.Errorf("%d containers were created, want one", r.created)
+	}
+}
+
+// recorder is an engine that is interrupted while it creates.
+type recorder struct {
+	client.APIClient
+	interrupt func()
+	created   int
+}
+
+func (r *recorder) ContainerCreate(ctx context.Context, _ client.ContainerCreateOptions) (client.ContainerCreateResult, error) {
+	r.created++
+	r.interrupt()
+	return client.ContainerCreateResult{}, ctx.Err()
+}
+
+// Changing the definition of a volume never costs its data.
+func TestIntegrationUpKeepsVolumes(t *testing.T) {
+	e := dockerEngine(t)
+	img := idleImage(t, e)
+	p := newProject(t, e)
+	yaml := func(label string) string {
+		return "services: {a: {image: '" + img + "', volumes: ['data:/var/lib/registry'], environment: {WRITE: /var/lib/registry/" + label + "}}}\n" +
+			"volumes: {data: {labels: {l: '" + label + "'}}}\n"
+	}
+	p.up(yaml("one"), UpOptions{})
+	p.logLine("write <nil>")
+	p.up(yaml("two"), UpOptions{})
+	result, err := e.api.ContainerStatPath(t.Context(), p.containers()["a"].ID, client.ContainerStatPathOptions{Path: "/var/lib/registry/one"})
+	if err != nil {
+		t.Errorf("the file of the first run is gone: %+v, %v", result, err)
+	}
+}

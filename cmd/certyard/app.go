@@ -108,7 +108,7 @@ func (a *app) finishCommand(c *cli.Command) {
 }
 
 func onUsageError(_ *cli.Context, err error, _ bool) error {
-	return &usageError{strings.TrimPrefix(err.Error(), "flag provided but not defined: ")}
+	return &usageError{strings.Replace(err.Error(), "flag provided but not defined: ", "there is no flag ", 1)}
 }
 
 // globalFlags returns the global flags. They stand on the app and on every

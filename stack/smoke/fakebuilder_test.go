@@ -33,14 +33,15 @@ type fakeBuilder struct {
 	controlapi.UnimplementedControlServer
 
 	registry  stack.Endpoint
-	platforms []*pb.Platform
+	platforms []*pb.Platform // nil: no worker
 	trust     *x509.CertPool // for every repository,
 	trustSeen *x509.CertPool // but for the old one if this is set
 	run       func(nonce, seen []byte) ([]file, error)
 	push      func() error                      // before the push of a build, if set
 	digest    func(digest.Digest) digest.Digest // what it says that it pushed
 	login     func(user, password string) (string, string)
-	refuse    error // of the push with a wrong password, before asking for one
+	refuse    error // of the push with a wrong password,
+	unasked   bool  // without asking for one
 
 	sessions *bksession.Manager
 	mu       sync.Mutex
@@ -72,6 +73,9 @@ func (b *fakeBuilder) Info(context.Context, *controlapi.InfoRequest) (*controlap
 }
 
 func (b *fakeBuilder) ListWorkers(context.Context, *controlapi.ListWorkersRequest) (*controlapi.ListWorkersResponse, error) {
+	if b.platforms == nil {
+		return &controlapi.ListWorkersResponse{}, nil
+	}
 	return &controlapi.ListWorkersResponse{Record: []*apitypes.WorkerRecord{{ID: "fake", Platforms: b.platforms}}}, nil
 }
 
@@ -178,8 +182,13 @@ func (w *work) build(ctx context.Context, dockerfile string) (digest.Digest, err
 }
 
 func (w *work) pushOnly(ctx context.Context) (digest.Digest, error) {
-	if w.builder.refuse != nil {
-		return "", w.did("exporting to image", w.builder.refuse)
+	if err := w.builder.refuse; err != nil {
+		if !w.builder.unasked {
+			if _, err := w.client(ctx, w.repository); err != nil {
+				return "", err
+			}
+		}
+		return "", w.did("exporting to image", err)
 	}
 	pushed, err := w.push(ctx, file{"refused", 0o444, nil})
 	return pushed, w.did("exporting to image", err)

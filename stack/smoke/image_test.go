@@ -47,7 +47,7 @@ func TestNewImage(t *testing.T) {
 }
 
 func TestUnpack(t *testing.T) {
-	plain, err := pack([]file{{"other", 0o644, []byte("no")}, {"./proof", 0o644, []byte("yes")}, {"dir/proof", 0o644, []byte("no")}})
+	plain, err := pack([]file{{"other", 0o644, []byte("no")}, {"dir/proof", 0o644, []byte("no")}, {"./proof", 0o644, []byte("yes")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,7 @@ var (
 func (c *check) missing() error {
 	for _, n := range c.needs {
 		<-n.on.done
-		holds := n.on.Outcome == stack.Holds
-		if !holds && (n.on.Outcome == stack.Skipped || !slices.Contains(n.despite, n.on.Reason)) {
+		if n.on.Outcome != stack.Holds && !slices.Contains(n.despite, n.on.Reason) {
 			return &skipped{n.on.ID}
 		}
 	}

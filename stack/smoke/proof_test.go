@@ -36,6 +36,62 @@ func ids(checks []stack.Check) []string {
 	return ids
 }
 
+// TestProveGoesOn is about checks that are made although the one that they need
+// fails.
+func TestProveGoesOn(t *testing.T) {
+	tests := []struct {
+		name  string
+		wreck func(*yard)
+		holds []string
+		skips []string
+	}{
+		{
+			"the endpoint's name is missing", func(y *yard) { y.serveRegistry(y.ca.Server(t, "localhost", "::1", "registry")) },
+			[]string{"registry.tls:localhost", "registry.tls:registry", "registry.plain", "registry.tls11"},
+			[]string{"registry.anonymous", "registry.other-ca", "registry.push"},
+		},
+		{
+			"the password is refused", func(y *yard) { y.options.Registry.Password = "another" },
+			[]string{"registry.plain", "registry.tls11", "registry.anonymous", "registry.wrong-password", "registry.other-ca", "registry.other-name"},
+			[]string{"registry.tls:localhost", "registry.push"},
+		},
+		{
+			"another certificate is served", func(y *yard) { y.options.Builder.Leaf = y.ca.Server(t, "buildkit").Cert },
+			[]string{"builder.plain", "builder.no-certificate", "builder.other-ca-certificate", "builder.server-certificate"},
+			[]string{"builder.tls:buildkit", "registry.push", "build.pull", "build.read"},
+		},
+		{
+			"plain HTTP only", func(y *yard) { y.registryConfig = nil },
+			[]string{"builder.plain"},
+			[]string{"registry.tls:localhost", "registry.tls11", "registry.anonymous", "registry.other-ca", "registry.other-name"},
+		},
+		{
+			"our certificate is refused", func(y *yard) { y.options.Builder.Client = y.other.Client(t, "client") },
+			[]string{"builder.plain", "registry.anonymous"},
+			[]string{"builder.no-certificate", "builder.other-ca-certificate", "builder.server-certificate"},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			y := newYard(t)
+			y.mutual()
+			test.wreck(y)
+			y.start()
+			outcomes := map[string]stack.Outcome{}
+			for _, c := range Prove(t.Context(), y.options).Checks {
+				outcomes[c.ID] = c.Outcome
+			}
+			for want, checks := range map[stack.Outcome][]string{stack.Holds: test.holds, stack.Skipped: test.skips} {
+				for _, id := range checks {
+					if outcomes[id] != want {
+						t.Errorf("%s %s, want %s", id, outcomes[id], want)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestProveShowsEvidence(t *testing.T) {
 	y := newYard(t)
 	y.start()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,6 +113,31 @@ func TestReadyEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	checkNotReady(t, Ready(ctx, y.options, running), stack.Registry, stack.ReasonUnreachable)
+}
+
+// TestReadyKeepsTheCause ends the context in the middle of an attempt: the error
+// is the one before, not that the context ended.
+func TestReadyKeepsTheCause(t *testing.T) {
+	y := newYard(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var asked atomic.Int32
+	y.registry.wrap = func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) > 1 {
+				cancel()
+				<-r.Context().Done()
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+	}
+	y.options.Builder = Builder{}
+	y.start()
+	err := Ready(ctx, y.options, running)
+	checkNotReady(t, err, stack.Registry, stack.ReasonUnreachable)
+	if !strings.Contains(err.Error(), "answers 503") {
+		t.Errorf("got %v, want the last answer", err)
+	}
 }
 
 func TestReadyEndsWithTheDaemons(t *testing.T) {

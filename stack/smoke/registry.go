@@ -35,7 +35,7 @@ func (r *registryProbes) checks() []*check {
 	}
 	t.names(r.Names, "verifies as %s, and the password gets 200", r.login)
 	t.add("plain", "plain HTTP is refused", answers, r.plain)
-	t.add("tls11", "TLS 1.1 is refused", answers, r.oldTLS)
+	t.add("tls11", "TLS 1.1 is refused", speaksTLS, r.oldTLS)
 	t.add("anonymous", "no password gets 401", verifies, r.anonymous)
 	t.add("wrong-password", "a wrong password gets 401", verifies, r.wrongPassword)
 	t.add("other-ca", "a client that trusts only another CA refuses it", verifies, r.otherCA)

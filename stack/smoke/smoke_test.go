@@ -165,6 +165,17 @@ var registryBreakages = []breakage{
 		[]string{"registry.push unexpected"}},
 	{"pushes are forbidden", func(y *yard) { y.handle(http.MethodPost, "/blobs/uploads/", says(http.StatusForbidden)) },
 		[]string{"registry.push unauthorized"}},
+	{"pushes and deletes are forbidden", func(y *yard) {
+		y.registry.wrap = func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					next.ServeHTTP(w, r)
+				} else {
+					w.WriteHeader(http.StatusForbidden)
+				}
+			})
+		}
+	}, []string{"registry.push unauthorized"}},
 	{"uploads lead to plain HTTP", func(y *yard) {
 		y.handle(http.MethodPost, "/blobs/uploads/", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "http://"+r.Host+r.URL.Path+"1")
@@ -211,6 +222,8 @@ var builderBreakages = []breakage{
 	{"another protocol", func(y *yard) { y.builderConfig.NextProtos = []string{"http/1.1"} },
 		[]string{"builder.tls:127.0.0.1 protocol"}},
 	{"no workers", func(y *yard) { y.builder.platforms = nil },
+		[]string{"builder.tls:127.0.0.1 unexpected"}},
+	{"a worker without platforms", func(y *yard) { y.builder.platforms = []*pb.Platform{} },
 		[]string{"builder.tls:127.0.0.1 unexpected"}},
 	{"a platform without a step", func(y *yard) {
 		y.builder.platforms = []*pb.Platform{{OS: "linux", Architecture: "riscv64"}}
@@ -282,8 +295,9 @@ var buildBreakages = []breakage{
 		[]string{"build.wrong-password unexpected"}},
 	{"the push with a wrong password is cut off", func(y *yard) { y.builder.refuse = errors.New("dial tcp: connection refused") },
 		[]string{"build.wrong-password unexpected"}},
-	{"the registry is not asked about the password", func(y *yard) { y.builder.refuse = errors.New("401 Unauthorized") },
-		[]string{"build.wrong-password unexpected"}},
+	{"the registry is not asked about the password", func(y *yard) {
+		y.builder.refuse, y.builder.unasked = errors.New("401 Unauthorized"), true
+	}, []string{"build.wrong-password unexpected"}},
 }
 
 // TestProve breaks one thing at a time. Exactly the checks that are about it

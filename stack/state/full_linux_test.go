@@ -18,7 +18,7 @@ import (
 // one in a user namespace.
 func TestDiskFull(t *testing.T) { runMounted(t, "full") }
 
-func TestNoInodes(t *testing.T) { runMounted(t, "inodes") }
+func TestNoInodes(t *testing.T) { runMounted(t, "no inodes") }
 
 func runMounted(t *testing.T, role string) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func TestOpenKey(t *testing.T) {
 // TestLoadWhileWriting reads without the lock while another writes, and never
 // sees files of two versions at once.
 func TestLoadWhileWriting(t *testing.T) {
-	d := testDir(t)
+	d := sweepDir(t)
 	paths := []string{"a", "b/c", "b/d/e", "f"}
 	versions := func(v int) []stack.File {
 		var files []stack.File
@@ -85,7 +85,7 @@ func TestLoadWhileWriting(t *testing.T) {
 	write(t, d, versions(0))
 	done := make(chan error, 1)
 	go func() {
-		for v := range 150 {
+		for v := range 60 {
 			if _, err := d.Write(versions(v)); err != nil {
 				done <- err
 				return

@@ -31,7 +31,7 @@ func (d *Dir) Lock(ctx context.Context) (release func() error, err error) {
 		return nil, d.doing("locking", err)
 	}
 	if err := d.tidy(); err != nil {
-		return nil, errors.Join(d.doing("recovering", err), f.Close())
+		return nil, errors.Join(d.doing("recovering", err), unlock(f))
 	}
 	d.held = f
 	return func() error { return d.release(f) }, nil
@@ -44,7 +44,14 @@ func (d *Dir) release(f *os.File) error {
 		return nil
 	}
 	d.held = nil
-	return d.doing("unlocking", f.Close())
+	return d.doing("unlocking", unlock(f))
+}
+
+// unlock gives the lock up and closes its file. Closing alone is not enough: a
+// child of this process has the same open file until it runs its own program,
+// and the lock stays as long as anybody has it.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 func (d *Dir) tidy() error {
@@ -96,7 +103,7 @@ func (d *Dir) tryLock() (*os.File, error) {
 		err = d.confirm(root, f)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(err, unlock(f))
 	}
 	writePID(f)
 	return f, nil

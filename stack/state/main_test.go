@@ -27,13 +27,14 @@ const (
 // roles are what a child may be told to do. An error makes it exit with 1.
 func roles() map[string]func(root string) error {
 	return map[string]func(root string) error{
-		"write":    childWrite,
-		"purge":    childPurge,
-		"lock":     childLock,
-		"hold":     childHold,
-		"readonly": childReadOnly,
-		"full":     childFull,
-		"inodes":   childInodes,
+		"write":      childWrite,
+		"write pair": childWritePair,
+		"purge":      childPurge,
+		"lock":       childLock,
+		"hold":       childHold,
+		"read only":  childReadOnly,
+		"full":       childFull,
+		"no inodes":  childInodes,
 	}
 }
 
@@ -111,6 +112,23 @@ var opts = Options{RegistryUID: registryUID}
 func testDir(t *testing.T) *Dir {
 	t.Helper()
 	return Open(filepath.Join(t.TempDir(), parentName, "yard"), opts)
+}
+
+// sweepDir is testDir for tests that make hundreds of them, in memory where the
+// system has a place for that: whether fsync waits for a disk is nothing that a
+// kill can show.
+func sweepDir(t *testing.T) *Dir {
+	t.Helper()
+	top, err := os.MkdirTemp("/dev/shm", "certyard-state-")
+	if err != nil {
+		return testDir(t)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(top); err != nil {
+			t.Error(err)
+		}
+	})
+	return Open(filepath.Join(top, parentName, "yard"), opts)
 }
 
 func lock(t *testing.T, d *Dir) {

@@ -58,9 +58,10 @@ type fileWork struct {
 	have fs.FileInfo // nil when there is no such file
 }
 
-// Compare returns what [Dir.Write] would change. It needs no lock and writes
-// nothing. Its errors are those that Write has before it writes.
-func (d *Dir) Compare(files []stack.File) (Changes, error) {
+// Plan returns what [Dir.Write] would do to the same files now, and does
+// nothing. It needs no lock, and the directory need not exist. Its errors are
+// those that Write has before it writes.
+func (d *Dir) Plan(files []stack.File) (Changes, error) {
 	if err := check(files); err != nil {
 		return Changes{}, d.doing("comparing", err)
 	}

@@ -92,7 +92,8 @@ func (t *tree) forget() {
 }
 
 // removeRoot removes the empty state directory, and the one above if only our
-// own .gitignore is left in it.
+// own .gitignore is left in it. Other processes may do the same there, or begin
+// anew: what is gone already is as good as removed.
 func (d *Dir) removeRoot() error {
 	above, name, err := d.split()
 	if err != nil {
@@ -104,12 +105,16 @@ func (d *Dir) removeRoot() error {
 	}
 	defer parent.close()
 	err = parent.rmdir(name)
+	if err == nil && filepath.Base(above) == parentName {
+		err = d.removeAbove(parent)
+	}
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
-		return nil // another process has begun anew, or has been faster
+		return nil
 	}
-	if err != nil || filepath.Base(above) != parentName {
-		return err
-	}
+	return err
+}
+
+func (d *Dir) removeAbove(parent *dir) error {
 	names, err := parent.names()
 	if err != nil || !slices.Equal(names, []string{ignoreFile}) {
 		return err
@@ -117,20 +122,14 @@ func (d *Dir) removeRoot() error {
 	if err := parent.unlink(ignoreFile); err != nil {
 		return err
 	}
-	return d.removeParent(parent, above)
-}
-
-// removeParent removes the directory above. If another stack was made in it
-// this moment, it stays and gets its .gitignore back.
-func (d *Dir) removeParent(parent *dir, above string) error {
-	grand, err := d.openAbove(filepath.Dir(above))
+	grand, err := d.openAbove(filepath.Dir(parent.path))
 	if err != nil {
 		return err
 	}
 	defer grand.close()
-	err = grand.rmdir(filepath.Base(above))
+	err = grand.rmdir(filepath.Base(parent.path))
 	if errors.Is(err, unix.ENOTEMPTY) {
-		return parent.ignore()
+		return parent.ignore() // another stack was made in it this moment
 	}
 	return err
 }

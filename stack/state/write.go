@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/certyard/certyard/stack"
@@ -143,15 +145,16 @@ func (t *tree) place(m manifest) error {
 			return err
 		}
 	}
-	touched := map[string]bool{}
+	touched := map[string]*dir{}
 	for _, s := range m.Files {
 		if err := t.placeFile(s); err != nil {
 			return err
 		}
-		touched[path.Dir(s.Path)] = true
+		p := path.Dir(s.Path)
+		touched[p] = t.dirs[p]
 	}
-	for p := range touched {
-		if err := t.dirs[p].sync(); err != nil {
+	for _, p := range slices.Sorted(maps.Keys(touched)) {
+		if err := touched[p].sync(); err != nil {
 			return err
 		}
 	}

@@ -45,9 +45,9 @@ func TestWrite(t *testing.T) {
 		Created:  []string{"client/cert.pem", "client/key.pem"},
 		Replaced: []string{"registry/auth/htpasswd", "registry/certs/registry.crt", "compose.yaml"},
 	}
-	planned, err := d.Compare(yard(2))
+	planned, err := d.Plan(yard(2))
 	if err != nil || !reflect.DeepEqual(planned, want) {
-		t.Errorf("Compare: got %+v, %v, want %+v", planned, err, want)
+		t.Errorf("Plan: got %+v, %v, want %+v", planned, err, want)
 	}
 	if got := write(t, d, yard(2)); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -74,14 +74,14 @@ func modTimes(t *testing.T, root string) map[string]time.Time {
 	return times
 }
 
-func TestCompareNothing(t *testing.T) {
+func TestPlanNothing(t *testing.T) {
 	d := testDir(t)
-	got, err := d.Compare(yard(1))
+	got, err := d.Plan(yard(1))
 	if err != nil || len(got.Created) != len(yard(1)) || len(got.Paths()) != len(yard(1)) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if d.Exists() {
-		t.Error("Compare makes the directory")
+		t.Error("Plan makes the directory")
 	}
 }
 
@@ -215,7 +215,7 @@ func TestLaterTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := start
-		for i := range 20 {
+		for i := range 5 {
 			write(t, d, []stack.File{forRegistry(file("registry/auth/htpasswd", fmt.Sprint(name, i)))})
 			info, err := os.Lstat(path)
 			if err != nil {
