@@ -39,7 +39,7 @@ golden: ## rewrite the golden files of rendering and of the command line
 	$(GO) test ./stack/render ./cmd/certyard -update
 
 bench: build daemons ## print the numbers: medians beside docker compose and other tools
-	scripts/bench
+	$(GO) run ./scripts/bench
 
 vuln: ## look for known vulnerabilities; needs the internet
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...

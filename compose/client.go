@@ -32,8 +32,8 @@ func (s steady) NetworkCreate(ctx context.Context, name string, o client.Network
 
 // VolumeCreate is part of client.APIClient.
 func (s steady) VolumeCreate(ctx context.Context, o client.VolumeCreateOptions) (client.VolumeCreateResult, error) {
-	if ctx.Err() != nil {
-		return client.VolumeCreateResult{}, nil
+	if err := ctx.Err(); err != nil {
+		return client.VolumeCreateResult{}, err
 	}
 	return s.APIClient.VolumeCreate(context.WithoutCancel(ctx), o)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/context/docker"
 	"github.com/docker/cli/cli/flags"
 	"github.com/docker/compose/v5/pkg/api"
 	sdk "github.com/docker/compose/v5/pkg/compose"
@@ -122,7 +123,22 @@ func resolve(o Options) (*Engine, error) {
 	if err := command.WithAPIClient(api)(cli); err != nil {
 		return nil, err
 	}
-	return &Engine{cli: cli, api: api, host: cli.DockerEndpoint().Host}, nil
+	host, err := endpointHost(cli)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{cli: cli, api: api, host: host}, nil
+}
+
+// endpointHost returns the address as the context has it. The client has
+// another one for ssh, and cli.DockerEndpoint() would ask the engine.
+func endpointHost(cli *command.DockerCli) (string, error) {
+	meta, err := cli.ContextStore().GetMetadata(cli.CurrentContext())
+	if err != nil {
+		return "", err
+	}
+	endpoint, err := docker.EndpointFromContext(meta)
+	return endpoint.Host, err
 }
 
 // joinClose closes what cannot be used and keeps the first error.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/docker/cli/cli/config"
@@ -58,6 +59,19 @@ func TestConnectSaysWhyThereIsNoEngine(t *testing.T) {
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Connect = %v, want fs.ErrNotExist in it", err)
+	}
+
+	// A socket that a dead engine has left behind. The client library drops
+	// this cause, as it does a missing permission.
+	left := filepath.Join(dir, "left.sock")
+	u, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.SetUnlinkOnClose(false)
+	_ = u.Close()
+	if _, err := Connect(t.Context(), Options{Host: "unix://" + left}); !errors.As(err, &daemon) || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("Connect = %v, want ECONNREFUSED in it", err)
 	}
 
 	// A port of 127.0.0.1 that was free a moment ago.

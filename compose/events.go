@@ -69,10 +69,10 @@ func (b *bus) Done(string, bool) {}
 // On receives the SDK's events.
 func (b *bus) On(events ...api.Resource) {
 	for _, r := range events {
-		// "Container demo-registry-1", "Image registry:3". Layers of an image
-		// have a parent, and their sum is reported by the parent.
+		// "Container demo-registry-1", "Image registry:3". What has no kind is
+		// a layer, which its image sums up.
 		kind, name, ok := strings.Cut(r.ID, " ")
-		if !ok || r.ParentID != "" {
+		if !ok {
 			continue
 		}
 		e := Event{

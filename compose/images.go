@@ -105,7 +105,7 @@ func (f finder) find(ctx context.Context) (Resolved, error) {
 		if ctx.Err() != nil {
 			return Resolved{}, fmt.Errorf("finding image %s: %w", f.Ref, ctx.Err())
 		}
-		if !errors.Is(err, errAbsent) {
+		if err != errAbsent { // which is no error, only the reason to go on
 			errs = append(errs, err)
 		}
 	}
@@ -161,10 +161,13 @@ func (f finder) bundled(ctx context.Context) (Resolved, error) {
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}
-	if err := f.load(ctx, b); err != nil {
-		return Resolved{}, err
+	if err = f.load(ctx, b); err == nil {
+		r, err = f.inspectImage(ctx, b.reference(), SourceBundled)
 	}
-	return f.inspectImage(ctx, b.reference(), SourceBundled)
+	if err != nil {
+		return Resolved{}, fmt.Errorf("loading %s: %w", b.reference(), err)
+	}
+	return r, nil
 }
 
 // describe returns the bundled image for the engine's architecture.
@@ -211,7 +214,7 @@ func (f finder) loadedBefore(ctx context.Context) (Resolved, bool) {
 func (f finder) load(ctx context.Context, b *bundled) error {
 	img, err := b.build()
 	if err != nil {
-		return fmt.Errorf("assembling %s: %w", b.reference(), err)
+		return err
 	}
 	r, w := io.Pipe()
 	defer r.Close() // ends the writer when the engine stops reading
@@ -224,13 +227,10 @@ func (f finder) load(ctx context.Context, b *bundled) error {
 		w.CloseWithError(tarball.Write(b.tag, img, io.MultiWriter(w, writerFunc(func(n int) { meter.add(int64(n), total) }))))
 	}()
 	result, err := f.api.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))
-	if err == nil {
-		err = streamError(result)
-	}
 	if err != nil {
-		return fmt.Errorf("loading %s: %w", b.reference(), err)
+		return err
 	}
-	return nil
+	return streamError(result)
 }
 
 func size(m *v1.Manifest) (n int64) {

@@ -29,10 +29,6 @@ type Source struct {
 // something else than the Source says: COMPOSE_FILE, COMPOSE_PROJECT_NAME,
 // COMPOSE_PROFILES and .env files are not read.
 func Load(ctx context.Context, s Source) (*types.Project, error) {
-	if len(s.Files) == 0 {
-		// The loader would look for a compose.yaml of its own choice.
-		return nil, fmt.Errorf("loading the compose project %q: no files given", s.Name)
-	}
 	o, err := cli.NewProjectOptions(s.Files,
 		cli.WithOsEnv, cli.WithWorkingDirectory(s.Dir), cli.WithName(s.Name))
 	if err != nil {

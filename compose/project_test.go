@@ -49,12 +49,12 @@ func TestLoadIsNotMovedByTheEnvironment(t *testing.T) {
 	file := writeFile(t, filepath.Join(dir, "compose.yaml"), `services:
   a:
     image: x
-    command: ["$$HOME", "${CERTYARD_TEST_VALUE}"]
+    command: ["$$HOME", "${CERTYARD_TEST_VALUE}", "${CERTYARD_TEST_DOTENV:-unset}"]
   b:
     image: x
     profiles: [extra]
 `)
-	writeFile(t, filepath.Join(dir, ".env"), "CERTYARD_TEST_VALUE=from-dotenv\n")
+	writeFile(t, filepath.Join(dir, ".env"), "CERTYARD_TEST_DOTENV=from-dotenv\n")
 	t.Setenv("CERTYARD_TEST_VALUE", "from-environment")
 	t.Setenv("COMPOSE_PROJECT_NAME", "another")
 	t.Setenv("COMPOSE_FILE", filepath.Join(dir, "none.yaml"))
@@ -66,7 +66,7 @@ func TestLoadIsNotMovedByTheEnvironment(t *testing.T) {
 	if p.Name != "yard" || strings.Join(p.ServiceNames(), " ") != "a" {
 		t.Errorf("loaded project %s with services %v, want yard with a", p.Name, p.ServiceNames())
 	}
-	if got := strings.Join(p.Services["a"].Command, " "); got != "$HOME from-environment" {
+	if got := strings.Join(p.Services["a"].Command, " "); got != "$HOME from-environment unset" {
 		t.Errorf("command is %q", got)
 	}
 }

@@ -27,10 +27,14 @@ const (
 
 // pulled pulls the official image.
 func (f finder) pulled(ctx context.Context) (Resolved, error) {
-	if err := f.pull(ctx); err != nil {
-		return Resolved{}, &PullError{Image: f.Ref, Err: err}
+	err := f.pull(ctx)
+	if err == nil {
+		var r Resolved
+		if r, err = f.inspectImage(ctx, f.Ref, SourcePulled); err == nil {
+			return r, nil
+		}
 	}
-	return f.inspectImage(ctx, f.Ref, SourcePulled)
+	return Resolved{}, &PullError{Image: f.Ref, Err: err}
 }
 
 func (f finder) pull(ctx context.Context) error {

@@ -1,18 +1,17 @@
 package compose
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/docker/compose/v5/pkg/api"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -136,7 +135,8 @@ func (p *project) downLeavesNothing() {
 	}
 }
 
-// Down removes containers of services that the file no longer has.
+// Down removes containers of services that the file no longer has, and those of
+// `docker compose run`.
 func TestIntegrationDownRemovesOrphans(t *testing.T) {
 	e := dockerEngine(t)
 	img := idleImage(t, e)
@@ -146,57 +146,23 @@ func TestIntegrationDownRemovesOrphans(t *testing.T) {
 	if got := p.up(service("new"), UpOptions{}); !maps.Equal(got.Services, map[string]Change{"new": Created}) {
 		t.Errorf("changes are %v, want new alone", got.Services)
 	}
-	result, err := e.Down(t.Context(), p.name, DownOptions{Volumes: true})
-	if err != nil || len(result.Containers) != 2 {
-		t.Errorf("down removed %v, %v; want both containers", result.Containers, err)
-	}
-}
-
-func TestIntegrationContainers(t *testing.T) {
-	e := dockerEngine(t)
-	img := idleImage(t, e)
-	p := newProject(t, e)
-	p.up(fmt.Sprintf("services:\n  a:\n    image: %s\n    ports: ['127.0.0.1::5000']\n", img), UpOptions{})
-	c := p.containers()["a"]
-	if c.Name != p.name+"-a-1" || c.Image != img || c.State != "running" || c.WorkingDir != p.dir || c.Started.IsZero() {
-		t.Errorf("container is %+v", c)
-	}
-	if len(c.Ports) != 1 || c.Ports[0].HostIP != "127.0.0.1" || c.Ports[0].ContainerPort != 5000 || c.Ports[0].HostPort == 0 {
-		t.Fatalf("ports are %+v", c.Ports)
-	}
-	if name, ok := e.Holder(t.Context(), c.Ports[0].HostPort); !ok || name != c.Name {
-		t.Errorf("Holder = %q, %v, want %s", name, ok, c.Name)
-	}
-	if name, ok := e.Holder(t.Context(), 1); ok {
-		t.Errorf("Holder of port 1 = %q", name)
-	}
-}
-
-func TestIntegrationUpRefusesAForeignProject(t *testing.T) {
-	e := dockerEngine(t)
-	yaml := "services: {a: {image: '" + idleImage(t, e) + "'}}\n"
-	p := newProject(t, e)
-	p.up(yaml, UpOptions{})
-
-	other := &project{TB: t, engine: e, name: p.name, dir: t.TempDir()}
-	_, err := e.Up(t.Context(), other.load(yaml), UpOptions{})
-	var foreign *ForeignProjectError
-	if !errors.As(err, &foreign) || foreign.Name != p.name || foreign.Dir != p.dir {
-		t.Errorf("Up from another directory = %v, want a ForeignProjectError for %s", err, p.dir)
-	}
-	if err := e.Foreign(t.Context(), p.name, other.dir); !errors.As(err, &foreign) {
-		t.Errorf("Foreign = %v", err)
-	}
-	if err := e.Foreign(t.Context(), unique(), other.dir); err != nil {
-		t.Errorf("Foreign of a project that is not there = %v", err)
-	}
-	// The same directory by another name is not foreign.
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(p.dir, link); err != nil {
+	run, err := e.api.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Name: p.name + "-run", Config: &container.Config{Image: img, Labels: map[string]string{
+			api.ProjectLabel: p.name, api.ServiceLabel: "new", api.OneoffLabel: "True", api.ConfigHashLabel: "x",
+		}},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Foreign(t.Context(), p.name, link); err != nil {
-		t.Errorf("Foreign through a link = %v", err)
+	t.Cleanup(func() { e.removeHelper(context.Background(), run.ID) }) // if Down does not
+	result, err := e.Down(t.Context(), p.name, DownOptions{Volumes: true})
+	if err != nil || len(result.Containers) != 3 {
+		t.Errorf("down removed %v, %v; want both services and the run", result.Containers, err)
+	}
+	left, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{
+		All: true, Filters: make(client.Filters).Add("label", api.ProjectLabel+"="+p.name)})
+	if err != nil || len(left.Items) != 0 {
+		t.Errorf("%d containers are left (%v)", len(left.Items), err)
 	}
 }
 
@@ -253,112 +219,6 @@ func TestIntegrationUpPrivileged(t *testing.T) {
 	}
 }
 
-// A service without root and with a read-only root file system writes to its
-// volume, which the engine has made root's.
-func TestIntegrationVolumeOwner(t *testing.T) {
-	e := dockerEngine(t)
-	img := idleImage(t, e)
-	yaml := fmt.Sprintf(`services:
-  a:
-    image: %s
-    user: "12345:12345"
-    read_only: true
-    cap_drop: [ALL]
-    environment: {WRITE: /srv/data/file}
-    volumes: ["data:/srv/data"]
-volumes:
-  data: {}
-`, img)
-	owner := UpOptions{Volumes: []VolumeOwner{{Service: "a", Target: "/srv/data", UID: 12345, GID: 12345}}}
-
-	p := newProject(t, e)
-	p.up(yaml, UpOptions{})
-	if got := p.logLine("write "); !strings.Contains(got, "permission denied") {
-		t.Fatalf("without an owner the service says %q: this test would prove nothing", got)
-	}
-	p = newProject(t, e)
-	p.up(yaml, owner)
-	if got := p.logLine("write "); !strings.HasSuffix(got, "write <nil>") {
-		t.Errorf("with an owner the service says %q", got)
-	}
-	list, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("volume", p.name+"_data")})
-	if err != nil || len(list.Items) != 1 {
-		t.Errorf("%d containers have the volume, want the service's alone (%v)", len(list.Items), err)
-	}
-
-	bad := newProject(t, e)
-	_, err = e.Up(t.Context(), bad.load(strings.ReplaceAll(yaml, "data:/srv/data", "data:/srv/other")), owner)
-	if err == nil {
-		t.Error("a volume that is not mounted got an owner")
-	}
-}
-
-// logLine follows the logs until a line with the text arrives.
-func (p *project) logLine(text string) string {
-	p.Helper()
-	ctx, cancel := context.WithCancel(p.Context())
-	defer cancel()
-	w := &finderWriter{text: text, found: cancel}
-	if err := p.engine.Logs(ctx, p.name, LogOptions{Follow: true, Out: w}); err != nil && ctx.Err() == nil {
-		p.Fatal(err)
-	}
-	return w.line
-}
-
-// finderWriter calls found at the first line with the text.
-type finderWriter struct {
-	text, line string
-	found      func()
-}
-
-func (w *finderWriter) Write(p []byte) (int, error) {
-	if w.line == "" && strings.Contains(string(p), w.text) {
-		w.line = strings.TrimSpace(string(p))
-		w.found()
-	}
-	return len(p), nil
-}
-
-func TestIntegrationLogs(t *testing.T) {
-	e := dockerEngine(t)
-	img := idleImage(t, e)
-	p := newProject(t, e)
-	p.up(fmt.Sprintf("services:\n  a:\n    image: %s\n  b:\n    image: %[1]s\n    user: '7'\n", img), UpOptions{})
-	p.logLine("a-1          | ready")
-	p.logLine("b-1          | ready")
-	read := func(o LogOptions) string {
-		t.Helper()
-		var b bytes.Buffer
-		o.Out = &b
-		if err := e.Logs(t.Context(), p.name, o); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	if got, want := read(LogOptions{Services: []string{"b"}}), "b-1          | uid 7\nb-1          | ready\n"; got != want {
-		t.Errorf("logs of b are %q, want %q", got, want)
-	}
-	if got, want := read(LogOptions{Services: []string{"b"}, Tail: "1"}), "b-1          | ready\n"; got != want {
-		t.Errorf("the last line of b is %q, want %q", got, want)
-	}
-	if got := read(LogOptions{}); strings.Count(got, "\n") != 4 {
-		t.Errorf("all logs are %q, want four lines", got)
-	}
-	if got := read(LogOptions{Services: []string{"a"}, Tail: "1", Timestamps: true}); !strings.Contains(got, "Z ready") {
-		t.Errorf("logs with timestamps are %q", got)
-	}
-	err := e.Logs(t.Context(), p.name, LogOptions{Out: brokenWriter{}})
-	if !errors.Is(err, errBroken) {
-		t.Errorf("Logs to a broken writer = %v", err)
-	}
-}
-
-var errBroken = errors.New("broken pipe")
-
-type brokenWriter struct{}
-
-func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
-
 // An interrupted Up says so, and nothing else.
 func TestIntegrationUpInterrupted(t *testing.T) {
 	e := dockerEngine(t)
@@ -376,57 +236,5 @@ func TestIntegrationUpInterrupted(t *testing.T) {
 	}
 	if got, err := e.Up(t.Context(), loaded, UpOptions{}); err != nil || p.containers()["a"].State != "running" {
 		t.Errorf("the next Up = %v, %v", got, err)
-	}
-}
-
-// What has begun to be created is waited for, and nothing new is begun.
-func TestSteadyCreates(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &recorder{interrupt: cancel}
-	if _, err := (steady{r}).ContainerCreate(ctx, client.ContainerCreateOptions{}); err != nil {
-		t.Errorf("a creation that had begun was interrupted: %v", err)
-	}
-	s := steady{r}
-	_, container := s.ContainerCreate(ctx, client.ContainerCreateOptions{})
-	_, network := s.NetworkCreate(ctx, "n", client.NetworkCreateOptions{})
-	_, volume := s.VolumeCreate(ctx, client.VolumeCreateOptions{})
-	for _, err := range []error{container, network, volume} {
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("after the interruption: %v, want context.Canceled", err)
-		}
-	}
-	if r.created != 1 {
-		t.Errorf("%d containers were created, want one", r.created)
-	}
-}
-
-// recorder is an engine that is interrupted while it creates.
-type recorder struct {
-	client.APIClient
-	interrupt func()
-	created   int
-}
-
-func (r *recorder) ContainerCreate(ctx context.Context, _ client.ContainerCreateOptions) (client.ContainerCreateResult, error) {
-	r.created++
-	r.interrupt()
-	return client.ContainerCreateResult{}, ctx.Err()
-}
-
-// Changing the definition of a volume never costs its data.
-func TestIntegrationUpKeepsVolumes(t *testing.T) {
-	e := dockerEngine(t)
-	img := idleImage(t, e)
-	p := newProject(t, e)
-	yaml := func(label string) string {
-		return "services: {a: {image: '" + img + "', volumes: ['data:/var/lib/registry'], environment: {WRITE: /var/lib/registry/" + label + "}}}\n" +
-			"volumes: {data: {labels: {l: '" + label + "'}}}\n"
-	}
-	p.up(yaml("one"), UpOptions{})
-	p.logLine("write <nil>")
-	p.up(yaml("two"), UpOptions{})
-	result, err := e.api.ContainerStatPath(t.Context(), p.containers()["a"].ID, client.ContainerStatPathOptions{Path: "/var/lib/registry/one"})
-	if err != nil {
-		t.Errorf("the file of the first run is gone: %+v, %v", result, err)
 	}
 }

@@ -1,12 +1,14 @@
 package stack
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -113,24 +115,50 @@ func ReadConfig(r io.Reader, file string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("reading %s: %w", file, err)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return c, &ConfigError{File: file, Problems: decodeProblems(err)}
-	}
-	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
+	root, problems := onlyDocument(data)
+	if root == nil && problems == nil {
 		return c, nil
 	}
-	root := doc.Content[0]
 	c.lines = map[string]int{}
-	problems := checkKeys(root, reflect.TypeFor[Config](), "", c.lines)
-	if err := root.Decode(&c); err != nil {
-		problems = append(problems, decodeProblems(err)...)
+	if problems == nil {
+		problems = checkNode(root, reflect.TypeFor[Config](), "", c.lines)
 	}
-	if len(problems) > 0 {
-		sort.SliceStable(problems, func(i, j int) bool { return problems[i].Line < problems[j].Line })
+	if problems == nil {
+		// What is left are values that YAML itself cannot make.
+		if err := root.Decode(&c); err != nil {
+			problems = decodeProblems(err)
+		}
+	}
+	if problems != nil {
+		sortProblems(problems)
 		return c, &ConfigError{File: file, Problems: problems}
 	}
 	return c, nil
+}
+
+// onlyDocument parses YAML and returns its document, nil when it is empty. The
+// library would leave a second document unread, and so what it sets.
+func onlyDocument(data []byte) (*yaml.Node, []Problem) {
+	var doc, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, decodeProblems(err)
+	}
+	if err := d.Decode(&more); err == nil {
+		return nil, []Problem{{Line: more.Line, Why: "a second document begins here; want one"}}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, decodeProblems(err)
+	}
+	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
+		return nil, nil
+	}
+	return doc.Content[0], nil
+}
+
+func sortProblems(problems []Problem) {
+	sort.SliceStable(problems, func(i, j int) bool { return problems[i].Line < problems[j].Line })
 }
 
 // decodeProblems takes the lines out of the YAML library's errors.
@@ -150,36 +178,84 @@ func decodeProblems(err error) []Problem {
 	return []Problem{{Why: err.Error()}}
 }
 
-// checkKeys walks a YAML tree beside the type that it is decoded into, notes
-// where each key stands, and returns the keys that the type does not have. The
-// decoder could refuse them too, but only in terms of Go types.
-func checkKeys(n *yaml.Node, t reflect.Type, path string, lines map[string]int) []Problem {
-	for t.Kind() == reflect.Pointer {
+// checkNode walks a YAML tree beside the type that it is decoded into, notes
+// where each key stands, and returns the keys that the type does not have and
+// the values that do not fit. The decoder could refuse them too, but only in
+// terms of Go types. It ends, aliases or not, because the type does.
+func checkNode(n *yaml.Node, t reflect.Type, path string, lines map[string]int) []Problem {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	var problems []Problem
+	want := map[reflect.Kind]string{reflect.Struct: "keys and values", reflect.Slice: "a list", reflect.Int: "a number"}[t.Kind()]
 	switch {
-	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+	case isNull(n): // as if the key were absent
+		return nil
+	case t.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
+		return checkMapping(n, t, path, lines)
+	case t.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		var problems []Problem
 		for i, item := range n.Content {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			lines[at] = item.Line
-			problems = append(problems, checkKeys(item, t.Elem(), at, lines)...)
-		}
-	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
-		known := yamlFields(t)
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
-			at := strings.TrimPrefix(path+"."+key.Value, ".")
-			lines[at] = key.Line
-			field, ok := known[key.Value]
-			if !ok {
-				problems = append(problems, Problem{key.Line, at, "unknown key; known here: " + keyList(known)})
-				continue
+			if isNull(item) {
+				// The decoder would leave it out, and count on.
+				problems = append(problems, Problem{item.Line, at, "is empty"})
 			}
-			problems = append(problems, checkKeys(value, field, at, lines)...)
+			problems = append(problems, checkNode(item, t.Elem(), at, lines)...)
 		}
+		return problems
+	case t.Kind() == reflect.Int && n.Tag == "!!int":
+		return nil
+	case t.Kind() == reflect.String && slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool"}, n.Tag):
+		return nil
+	case want == "":
+		want = "text"
+	}
+	return []Problem{{n.Line, path, "want " + want + ", have " + describe(n)}}
+}
+
+func checkMapping(n *yaml.Node, t reflect.Type, path string, lines map[string]int) []Problem {
+	var problems []Problem
+	known, seen := yamlFields(t), map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := strings.TrimPrefix(path+"."+key.Value, ".")
+		lines[at] = key.Line
+		field, ok := known[key.Value]
+		switch first := seen[key.Value]; {
+		case !ok:
+			problems = append(problems, Problem{key.Line, at, "unknown key; known here: " + keyList(known)})
+		case first > 0:
+			problems = append(problems, Problem{key.Line, at, fmt.Sprintf("stands on line %d already", first)})
+		default:
+			problems = append(problems, checkNode(value, field, at, lines)...)
+		}
+		seen[key.Value] = key.Line
 	}
 	return problems
+}
+
+func isNull(n *yaml.Node) bool {
+	return n.Tag == "!!null" || n.Kind == yaml.AliasNode && n.Alias.Tag == "!!null"
+}
+
+// describe says what a value is, for somebody who wrote it.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "keys and values"
+	case yaml.SequenceNode:
+		return "a list"
+	default:
+		const most = 60 // of somebody's whole file that is no YAML mapping
+		if len(n.Value) > most {
+			return strconv.Quote(n.Value[:most]) + "..."
+		}
+		return strconv.Quote(n.Value)
+	}
 }
 
 func yamlFields(t reflect.Type) map[string]reflect.Type {

@@ -177,7 +177,10 @@ func (s Spec) RegistryHosts(f Facts) []string {
 		return out
 	}
 	for _, h := range s.Names(Registry, f) {
-		if strings.HasPrefix(h, "*") || slices.Contains(inside, h) {
+		// The network's names have the container's port, unless somebody
+		// says that they reach the published one too.
+		outside := h == f.EngineHost || slices.Contains(s.Registry.Hosts, h)
+		if strings.HasPrefix(h, "*") || slices.Contains(inside, h) && !outside {
 			continue
 		}
 		if a := (Endpoint{Host: h, Port: p.Port}).Address(); !slices.Contains(out, a) {

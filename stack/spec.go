@@ -134,6 +134,7 @@ func NewSpec(c Config) (Spec, error) {
 	}
 	v.whole(s)
 	if len(v.problems) > 0 {
+		sortProblems(v.problems)
 		return Spec{}, &ConfigError{File: c.File, Problems: v.problems}
 	}
 	return s, nil
@@ -161,8 +162,8 @@ func (v *checker) whole(s Spec) {
 	if a, b := s.Registry.Publish, s.Builder.Publish; a.On() && b.On() && a.Port != 0 && a.Port == b.Port && (a.IP == b.IP || a.IP.IsUnspecified() || b.IP.IsUnspecified()) {
 		v.bad("builder.publish", "port %d is registry.publish's already", b.Port)
 	}
-	if s.PKI.LeafValidity > s.PKI.CAValidity {
-		v.bad("pki.leaf_validity", "%s is longer than pki.ca_validity; a certificate cannot outlive its CA", v.config.PKI.LeafValidity)
+	if s.PKI.CAValidity > 0 && s.PKI.LeafValidity > s.PKI.CAValidity { // 0: a problem of its own
+		v.bad("pki.leaf_validity", "%s is longer than pki.ca_validity; a certificate cannot outlive its CA", or(v.config.PKI.LeafValidity, DefaultLeafValidity))
 	}
 }
 
@@ -191,7 +192,12 @@ func (v *checker) hosts(path string, hosts []string) []string {
 			v.bad(fmt.Sprintf("%s[%d]", path, i), "%v", err)
 		}
 	}
-	return slices.Clone(hosts)
+	out := slices.Clone(hosts)
+	for i := range out {
+		// No image reference can hold the dot of a fully qualified name.
+		out[i] = strings.TrimSuffix(out[i], ".")
+	}
+	return out
 }
 
 // userName is what may stand before the colon of an htpasswd line, in a URL
@@ -249,7 +255,8 @@ func (v *checker) publish(path string, value *string, byDefault string) Publish 
 	if err != nil || ip.Zone() != "" {
 		v.bad(path, "%q is not an IP address to publish on; want 127.0.0.1, or 0.0.0.0 for every interface", host)
 	}
-	return Publish{IP: ip, Port: n}
+	// An IPv4 address written as IPv6 is that IPv4 address, 0.0.0.0 included.
+	return Publish{IP: ip.Unmap(), Port: n}
 }
 
 // duration reads what time.ParseDuration reads, and whole days as "90d".

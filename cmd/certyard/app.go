@@ -39,6 +39,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if ctx.Err() != nil {
 		err = fmt.Errorf("interrupted: %w", err)
 	}
+	if _, ok := err.(cli.ExitCoder); ok {
+		// The library's own, as for "certyard help nope".
+		err = &usageError{err.Error()}
+	}
 	return a.fail(err)
 }
 

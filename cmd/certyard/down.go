@@ -29,6 +29,15 @@ func (a *app) downCommand() *cli.Command {
 				return err
 			}
 			opts := lifecycle.DownOptions{Volumes: c.Bool("volumes"), Purge: c.Bool("purge")}
+			d, err := a.baseDeps(name)
+			if err != nil {
+				return err
+			}
+			if opts.Purge && !c.Bool("yes") && !a.global.dryRun && d.Store.Exists() {
+				if err := a.confirm("remove " + d.Store.Root() + " with the CA's key and all passwords?"); err != nil {
+					return err
+				}
+			}
 			d, done, err := a.engineDeps(c.Context, name)
 			if err != nil {
 				return err
@@ -36,11 +45,6 @@ func (a *app) downCommand() *cli.Command {
 			defer done()
 			if a.global.dryRun {
 				return a.downPlan(c, d, name, opts)
-			}
-			if opts.Purge && !c.Bool("yes") && d.Store.Exists() {
-				if err := a.confirm("remove " + d.Store.Root() + " with the CA's key and all passwords?"); err != nil {
-					return err
-				}
 			}
 			res, err := lifecycle.Down(c.Context, d, name, opts)
 			if err == nil && a.global.json {

@@ -23,7 +23,8 @@ func isConfigError(err error) bool {
 	var config *stack.ConfigError
 	var user *htpasswd.UserError
 	var password *htpasswd.PasswordError
-	return errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password)
+	var source *passwordSourceError
+	return errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
@@ -93,29 +94,51 @@ func usageHints() []hintFor {
 			}
 			return []string{"nothing was changed; the README lists every key with its default"}
 		}),
-		always[*htpasswd.PasswordError]("bcrypt uses the first 72 bytes of a password; choose a shorter one, or leave it out to have one generated"),
+		always[*htpasswd.PasswordError]("bcrypt takes passwords of 1 to 72 bytes: choose another one, or leave it out to have one generated; nothing was changed"),
+		always[*passwordSourceError]("password_file (relative to the config) and password_env say where the password is; with neither, one is generated"),
 	}
 }
+
+// A CA alone cannot be moved away and made anew: the leaves that it signed
+// would be foreign to the next one.
+const newCA = `to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`
 
 func pkiHints() []hintFor {
 	return []hintFor{
 		on(func(e *pki.HalfError) []string {
-			return []string{
-				fmt.Sprintf("restore %s from a backup; nothing was changed", e.Missing),
-				fmt.Sprintf("or move %s away as well, and a new pair is made; a new CA has to reach every client", e.Present),
+			restore := fmt.Sprintf("restore %s from a backup; nothing was changed", e.Missing)
+			if e.Name == "CA" {
+				return []string{restore, newCA}
 			}
+			return []string{restore, fmt.Sprintf("or move %s away as well, and a new pair is made", e.Present)}
 		}),
 		on(func(e *pki.MismatchError) []string {
+			if e.Name == "CA" {
+				return []string{"one of the two was swapped: restore it from a backup; nothing was changed", newCA}
+			}
 			return []string{fmt.Sprintf("one of the two was swapped: restore it, or move both away (%s, %s); nothing was changed", e.CertFile, e.KeyFile)}
 		}),
 		on(func(e *pki.ParseError) []string {
+			if e.Name == "CA" {
+				return []string{fmt.Sprintf("restore %s from a backup; nothing was changed", e.File), newCA}
+			}
 			return []string{fmt.Sprintf("restore %s from a backup, or move it and its other half away; nothing was changed", e.File)}
 		}),
-		always[*pki.CAExpiredError](`nothing was changed; to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`),
-		always[*pki.ConstraintError](`the CA may not sign these names, and its constraints cannot be widened: give the stack a new CA ("certyard down --purge", then "certyard up"), or leave the names out of hosts`),
-		always[*pki.ForeignError]("somebody put another certificate there: restore it, or move it and its key away to have it issued anew; nothing was changed"),
-		always[*pki.KeyTypeError]("pki.key is for new keys, and existing ones are never overwritten: move the pair away to have one of the new type made, or set pki.key back"),
-		always[*pki.CAError]("this is no CA that can sign here: restore ca/ca.crt and ca/ca.key, or move both away to start with a new CA"),
+		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
+		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed", newCA),
+		on(func(e *pki.ForeignError) []string {
+			if e.CA == "" {
+				return []string{"restore ca/ca.crt and ca/ca.key from a backup; nothing was changed", newCA}
+			}
+			return []string{"somebody put another certificate there: restore it, or move it and its key away to have it issued anew; nothing was changed"}
+		}),
+		on(func(e *pki.KeyTypeError) []string {
+			if e.Name == "CA" {
+				return []string{"pki.key is for new keys, and existing ones are never overwritten: set it back; nothing was changed", newCA}
+			}
+			return []string{"pki.key is for new keys, and existing ones are never overwritten: move the pair away to have one of the new type made, or set pki.key back"}
+		}),
+		always[*pki.CAError]("this is no CA that can sign here: restore ca/ca.crt and ca/ca.key; nothing was changed", newCA),
 	}
 }
 
@@ -129,7 +152,7 @@ func stateHints() []hintFor {
 		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
 		on(func(e *state.AccessError) []string {
 			if !errors.Is(e, fs.ErrPermission) {
-				return nil
+				return []string{"the disk is read-only there: choose another place with --dir"}
 			}
 			return []string{"run certyard as the user that owns the directory, or choose another place with --dir"}
 		}),

@@ -37,10 +37,10 @@ func (a *app) spec(c *cli.Context) (stack.Spec, error) {
 		return stack.Spec{}, err
 	}
 	config.Name = cmp.Or(a.global.name, config.Name)
+	// An empty one says nothing: CERTYARD_TLS= in a CI job must not turn a
+	// config's mutual into the default.
 	override := func(flag string, to *string) {
-		if c.IsSet(flag) {
-			*to = c.String(flag)
-		}
+		*to = cmp.Or(c.String(flag), *to)
 	}
 	override("registry-image", &config.Registry.Image)
 	override("builder-image", &config.Builder.Image)
@@ -176,7 +176,8 @@ func (a *app) invocation(name string) string {
 	}
 	if a.global.config != "" {
 		words = append(words, "--config", a.global.config)
-	} else if a.global.nameByFlag {
+	}
+	if a.global.nameByFlag {
 		words = append(words, "--name", name)
 	}
 	return strings.Join(words, " ")

@@ -158,23 +158,29 @@ func (a *app) override() string {
 	return file
 }
 
+// passwordSourceError says that a given password is not where the config says.
+type passwordSourceError struct{ err error }
+
+func (e *passwordSourceError) Error() string { return e.err.Error() }
+func (e *passwordSourceError) Unwrap() error { return e.err }
+
 // password reads a user's given password: the first line of a file, or an
 // environment variable.
 func (a *app) password(u stack.UserSpec) (string, error) {
 	if u.PasswordEnv != "" {
 		value, ok := os.LookupEnv(u.PasswordEnv)
 		if !ok {
-			return "", fmt.Errorf("environment variable %s is not set", u.PasswordEnv)
+			return "", &passwordSourceError{fmt.Errorf("environment variable %s is not set", u.PasswordEnv)}
 		}
 		return value, nil
 	}
 	data, err := os.ReadFile(a.beside(u.PasswordFile))
 	if err != nil {
-		return "", err
+		return "", &passwordSourceError{err}
 	}
 	line, err := bufio.NewReader(bytes.NewReader(data)).ReadString('\n')
 	if err == nil && len(bytes.TrimSpace(data)) > len(strings.TrimSpace(line)) {
-		return "", fmt.Errorf("%s holds more than one line; want the password alone", u.PasswordFile)
+		return "", &passwordSourceError{fmt.Errorf("%s holds more than one line; want the password alone", u.PasswordFile)}
 	}
 	return strings.TrimRight(line, "\r\n"), nil
 }

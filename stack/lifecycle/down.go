@@ -31,6 +31,7 @@ func Down(ctx context.Context, d Deps, name string, opts DownOptions) (DownResul
 	if err := d.Engine.Foreign(ctx, name, d.Store.Root()); err != nil {
 		return res, err
 	}
+	opts.Purge = opts.Purge && d.Store.Exists()
 	if d.Store.Exists() {
 		release, err := d.Store.Lock(ctx)
 		if err != nil {

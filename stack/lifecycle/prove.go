@@ -35,7 +35,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 		report = d.Prover.Prove(ctx, counting(options, say))
 		report.Checks = append(drift, report.Checks...)
 		held, total := report.Held()
-		return fmt.Sprintf("%d of %d hold", held, total), ctx.Err()
+		return fmt.Sprintf("%d of %d hold", held, total) + unproven(options), ctx.Err()
 	})
 	return report, *p.state, err
 }
@@ -80,6 +80,18 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		o.Builder.Leaf = builder.Cert
 	}
 	return o, nil
+}
+
+// unproven says what a proof left out, because nothing can be dialled from here.
+func unproven(o smoke.Options) string {
+	switch {
+	case len(o.Registry.Endpoints) == 0:
+		return "; the registry is not published, so nothing was proven of it"
+	case len(o.Builder.Endpoints) == 0:
+		return "; the builder is not published, so nothing was proven of it"
+	default:
+		return ""
+	}
 }
 
 func parsed(pair pki.PEMPair) *pki.KeyPair {

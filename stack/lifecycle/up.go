@@ -2,11 +2,7 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -255,121 +251,15 @@ func (u *upRun) write() error {
 	return err
 }
 
-// start brings the containers up. Where the engine refuses what BuildKit
-// documents, and the spec leaves it open, the builder is given the minimal
-// privileges instead; where a port that certyard chose has been taken since,
-// another one is chosen.
-func (u *upRun) start(ctx context.Context) error {
-	existed, err := u.existing(ctx)
-	if err != nil {
-		return err
-	}
-	err = u.step(StepContainers, func(say func(string)) (string, error) {
-		for tries := 0; ; tries++ {
-			result, err := u.upOnce(ctx, say)
-			if err == nil {
-				return u.changes(result, existed), nil
-			}
-			if again, cause := u.retry(err); !again || tries == 5 {
-				return "", err
-			} else {
-				say(cause)
-			}
-			if err := u.write(); err != nil {
-				return "", err
-			}
-		}
-	})
-	if err == nil && u.wanted.Builder.Privileges == stack.PrivilegesAuto && u.draft.facts.Privileges == stack.PrivilegesMinimal {
-		before := u.draft.prior.state
-		if before == nil || before.Facts.Privileges != stack.PrivilegesMinimal {
-			u.res.Steps[len(u.res.Steps)-1].Note = "the engine refuses privileged containers; the builder runs with SYS_ADMIN and without seccomp and AppArmor profiles instead"
-			u.Observe(u.res.Steps[len(u.res.Steps)-1])
-		}
-	}
-	return err
-}
-
-// retry changes the draft so that another try may work, and says how.
-func (u *upRun) retry(err error) (bool, string) {
-	var refused *compose.PrivilegeError
-	if errors.As(err, &refused) && refused.Service == stack.Builder &&
-		u.wanted.Builder.Privileges == stack.PrivilegesAuto && u.draft.facts.Privileges == stack.PrivilegesFull {
-		u.draft.facts.Privileges = stack.PrivilegesMinimal
-		return true, "privileged refused, trying minimal"
-	}
-	var taken *compose.PortError
-	if errors.As(err, &taken) && u.wanted.Published(taken.Service).On() && u.wanted.Published(taken.Service).Port == 0 {
-		port, perr := u.FreePort(u.wanted.Published(taken.Service).IP)
-		if perr != nil {
-			return false, ""
-		}
-		u.draft.spec = u.draft.spec.WithPort(taken.Service, port)
-		return true, "port taken, trying another"
-	}
-	return false, ""
-}
-
-func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult, error) {
-	files := []string{filepath.Join(u.Store.Root(), stack.FileCompose)}
-	if u.Override != "" {
-		files = append(files, u.Override)
-	}
-	project, err := compose.Load(ctx, compose.Source{Name: u.draft.spec.Name, Dir: u.Store.Root(), Files: files})
-	if err != nil {
-		return compose.UpResult{}, err
-	}
-	return u.Engine.Up(ctx, project, compose.UpOptions{
-		Progress: func(e compose.Event) { say(describeEvent(e)) },
-		Volumes: []compose.VolumeOwner{
-			{Service: stack.Registry, Target: stack.DataRegistry, UID: u.draft.facts.RegistryUID, GID: u.draft.facts.RegistryGID},
-		},
-	})
-}
-
-func describeEvent(e compose.Event) string {
-	text := e.Service
-	if text == "" {
-		text = e.Name
-	}
-	text = strings.TrimSpace(text + " " + strings.ToLower(e.Status))
-	if e.Percent > 0 && !e.Done {
-		text += fmt.Sprintf(" %d%%", e.Percent)
-	}
-	return text
-}
-
-// existing returns which services have a container already.
-func (u *upRun) existing(ctx context.Context) (map[string]bool, error) {
-	out := map[string]bool{}
-	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
-	for _, c := range containers {
-		out[c.Service] = true
-	}
-	return out, err
-}
-
-// changes describes what happened since before the first try: what a try made
-// and the next one found is still new.
-func (u *upRun) changes(result compose.UpResult, existed map[string]bool) string {
-	var parts []string
-	for _, service := range slices.Sorted(maps.Keys(result.Services)) {
-		change := string(result.Services[service])
-		if !existed[service] {
-			change = string(compose.Created)
-		}
-		u.res.Changes = append(u.res.Changes, ServiceChange{service, change})
-		parts = append(parts, service+" "+change)
-	}
-	return strings.Join(parts, ", ")
-}
-
 // prove waits for the daemons and runs the proof.
 func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 	return u.step(StepProof, func(say func(string)) (string, error) {
 		options, err := proofOptions(u.Store, stack.State{Spec: u.draft.spec, Facts: u.draft.facts}, u.draft.secrets)
 		if err != nil {
 			return "", err
+		}
+		if len(options.Registry.Endpoints)+len(options.Builder.Endpoints) == 0 {
+			return "nothing proven: neither the registry nor the builder is published", nil
 		}
 		say("waiting for the daemons")
 		if err := u.ready(ctx, options, opts.Ready); err != nil {
@@ -378,6 +268,6 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		report := u.Prover.Prove(ctx, counting(options, say))
 		u.res.Report = &report
 		held, total := report.Held()
-		return fmt.Sprintf("%d of %d hold", held, total), ctx.Err()
+		return fmt.Sprintf("%d of %d hold", held, total) + unproven(options), ctx.Err()
 	})
 }

@@ -29,10 +29,16 @@ func Environment(vars []stack.Variable, format string) ([]byte, error) {
 		data, err := json.MarshalIndent(object, "", "  ")
 		return append(data, '\n'), err
 	}
+	for _, v := range vars {
+		if problem := unfit(v.Value, format); problem != "" {
+			// Never the value: it may be a password.
+			return nil, fmt.Errorf("rendering the environment: %s holds %s", v.Name, problem)
+		}
+	}
 	line, ok := map[string]func(name, value string) string{
 		"sh":         func(n, v string) string { return "export " + n + "=" + shQuote(v) },
 		"fish":       func(n, v string) string { return "set -gx " + n + " " + fishQuote(v) + ";" },
-		"powershell": func(n, v string) string { return "$Env:" + n + " = '" + strings.ReplaceAll(v, "'", "''") + "'" },
+		"powershell": func(n, v string) string { return "$Env:" + n + " = " + powershellQuote(v) },
 		"dotenv":     func(n, v string) string { return n + "=" + dotenvQuote(v) },
 		"github":     func(n, v string) string { return n + "=" + v },
 	}[format]
@@ -60,7 +66,21 @@ func Unset(vars []stack.Variable, format string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
+// unfit says what in a value cannot be rendered, "" when all of it can.
+func unfit(v, format string) string {
+	switch {
+	case strings.Contains(v, "\x00"):
+		return "a NUL byte, which no environment can hold"
+	case (format == "dotenv" || format == "github") && strings.ContainsAny(v, "\r\n"):
+		return "a line break, which the format " + format + " cannot hold"
+	default:
+		return ""
+	}
+}
+
+// plain values mean the same in every format. A "=" is none: at the start of a
+// value zsh takes it for the path of a command.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-]+$`)
 
 // shQuote quotes for POSIX shells: inside single quotes nothing is special.
 func shQuote(v string) string {
@@ -75,16 +95,23 @@ func fishQuote(v string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
 }
 
+// powershellQuote doubles what PowerShell takes for a single quote: the
+// typographic ones too (about_Quoting_Rules).
+func powershellQuote(v string) string {
+	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019",
+		"\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b").Replace(v) + "'"
+}
+
 // dotenvQuote quotes as the common readers of .env files agree on: single
-// quotes keep everything but a single quote itself.
+// quotes keep everything but a single quote itself, and a backslash before it.
 func dotenvQuote(v string) string {
 	if plain.MatchString(v) {
 		return v
 	}
-	if !strings.Contains(v, "'") {
+	if !strings.Contains(v, "'") && !strings.HasSuffix(v, `\`) {
 		return "'" + v + "'"
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(v) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(v) + `"`
 }
 
 // Names returns the variables' names, sorted.

@@ -117,7 +117,7 @@ func client(in Input) ([]stack.File, error) {
 		return nil, err
 	}
 	user := in.Spec.Registry.Users[0].Name
-	env, err := Environment(in.Spec.Environment(in.Facts, in.Root, in.Secrets.Passwords[user]), "sh")
+	env, err := Environment(in.Spec.Environment(in.Facts, in.Root, in.Secrets.Passwords[user]), "dotenv")
 	return []stack.File{
 		{Path: stack.FileDockerConfig, Mode: 0o600, Data: docker},
 		{Path: stack.FileEnv, Mode: 0o600, Data: env},

@@ -40,6 +40,8 @@ func (d *Dir) ReadAll() (map[string][]byte, error) {
 // changed between the end of the first and the begin of the second reading,
 // and what both saw is how the directory was at that moment. A file cannot
 // change and change back unseen: a replaced file is later than its precursor.
+// A write that has begun to place its files makes no difference: those that it
+// has not placed yet are read from its stage.
 func (d *Dir) load(list func(*tree) ([]string, error)) (map[string][]byte, error) {
 	before, err := d.look(list)
 	for range attempts {
@@ -56,8 +58,7 @@ func (d *Dir) load(list func(*tree) ([]string, error)) (map[string][]byte, error
 	return nil, errors.Join(errors.New("other processes keep changing it"), err)
 }
 
-// view is what one reading saw, by path. The commit of an interrupted write is
-// in it as well, because it decides which files count.
+// view is what one reading saw, by path.
 type view map[string]seen
 
 type seen struct {
@@ -84,9 +85,6 @@ func (v view) contents() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	var problems []error
 	for p, s := range v {
-		if reserved(p) {
-			continue
-		}
 		files[p] = s.data
 		if mode := s.info.Mode().Perm(); mode&0o077 != 0 && holdsKey(s.data) {
 			problems = append(problems, &ModeError{Path: s.path, Have: mode, Want: mode & 0o700})
@@ -117,12 +115,9 @@ func (d *Dir) look(list func(*tree) ([]string, error)) (view, error) {
 		return view{}, nil
 	}
 	v := view{}
-	m, info, err := t.pending()
+	m, err := t.pending()
 	if err != nil {
 		return nil, err
-	}
-	if m != nil {
-		v[stageDir+"/"+commitFile] = seen{info: info}
 	}
 	paths, err := list(t)
 	if err != nil {
@@ -152,7 +147,7 @@ func (m *manifest) source(path string) string {
 // add reads one file: from the stage of a committed write if it is still there,
 // else from its place.
 func (v view) add(t *tree, path, source string) error {
-	if !fs.ValidPath(path) {
+	if !fs.ValidPath(path) || reserved(path) {
 		return fmt.Errorf("%q is not a path below the state directory", path)
 	}
 	for _, from := range []string{source, path} {
@@ -177,7 +172,7 @@ func everything(t *tree) ([]string, error) {
 	if err := t.walk(".", func(p string) { paths = append(paths, p) }); err != nil {
 		return nil, err
 	}
-	m, _, err := t.pending()
+	m, err := t.pending()
 	if m != nil {
 		for _, s := range m.Files {
 			paths = append(paths, s.Path)

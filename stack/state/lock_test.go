@@ -166,6 +166,9 @@ func TestPurgedByHolder(t *testing.T) {
 		t.Error("the directory exists after a purge")
 	}
 	lock(t, Open(d.Root(), opts)) // before release: that lock file is gone
+	if _, err := d.Write(yard(1)); !errors.Is(err, ErrNotLocked) {
+		t.Errorf("writing into the next one's directory: got %v", err)
+	}
 	if err := release(); err != nil {
 		t.Error(err)
 	}

@@ -11,8 +11,8 @@ import (
 
 // Purge removes the state directory with all that is in it, and the .certyard
 // directory above when nothing else is left there. The lock must be held, or
-// the error is [ErrNotLocked]; it stays held, and release works as ever. When a
-// purge is interrupted, the next Lock completes it.
+// the error is [ErrNotLocked]. It ends with the directory; release may still be
+// called. When a purge is interrupted, the next Lock completes it.
 func (d *Dir) Purge() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -42,7 +42,10 @@ func (d *Dir) purge() error {
 	if err := t.root.unlink(lockFile); err != nil {
 		return err
 	}
-	return d.removeRoot()
+	// From here on others may lock what is at this path, so we hold nothing.
+	f := d.held
+	d.held = nil
+	return errors.Join(d.removeRoot(), unlock(f))
 }
 
 // mark notes that from now on this is no stack any more: half of one must never
@@ -95,6 +98,14 @@ func (t *tree) forget() {
 // own .gitignore is left in it. Other processes may do the same there, or begin
 // anew: what is gone already is as good as removed.
 func (d *Dir) removeRoot() error {
+	err := d.removeUpwards()
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (d *Dir) removeUpwards() error {
 	above, name, err := d.split()
 	if err != nil {
 		return err
@@ -104,14 +115,10 @@ func (d *Dir) removeRoot() error {
 		return err
 	}
 	defer parent.close()
-	err = parent.rmdir(name)
-	if err == nil && filepath.Base(above) == parentName {
-		err = d.removeAbove(parent)
+	if err := parent.rmdir(name); err != nil || filepath.Base(above) != parentName {
+		return err
 	}
-	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return d.removeAbove(parent)
 }
 
 func (d *Dir) removeAbove(parent *dir) error {

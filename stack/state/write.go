@@ -212,7 +212,7 @@ func (t *tree) recover() error {
 			return err
 		}
 	}
-	m, _, err := t.pending()
+	m, err := t.pending()
 	if err != nil {
 		return err
 	}
@@ -224,16 +224,16 @@ func (t *tree) recover() error {
 
 // pending returns the manifest of a committed write that is not yet complete,
 // and nil when there is none.
-func (t *tree) pending() (*manifest, fs.FileInfo, error) {
-	data, info, err := t.read(stageDir + "/" + commitFile)
+func (t *tree) pending() (*manifest, error) {
+	data, _, err := t.read(stageDir + "/" + commitFile)
 	if data == nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
+		return nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
 	}
-	return &m, info, nil
+	return &m, nil
 }
 
 // dropStage removes .stage. COMMIT goes first: without it the rest is nothing.

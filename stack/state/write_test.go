@@ -146,6 +146,42 @@ func TestRegistryOwner(t *testing.T) {
 	}
 }
 
+// TestMixedDirectory has files of the caller in a directory that the registry
+// has to pass on its way to its own.
+func TestMixedDirectory(t *testing.T) {
+	files := []stack.File{file("registry/notes", ""), forRegistry(file("registry/certs/x", "")), file("registry/zz", ""), file("client/x", "")}
+	d := testDir(t)
+	lock(t, d)
+	write(t, d, files)
+	if got, want := mustList(t, d.Root()), wantListing(files); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestRecoverMakesDirectories loses a directory between a crash and the next
+// run.
+func TestRecoverMakesDirectories(t *testing.T) {
+	d := begin(t, 1)
+	client := filepath.Join(d.Root(), "client")
+	d.hook = func(op, path string) error {
+		if op == "placing" && filepath.Dir(path) == client {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if err := lockAndWrite(t, d, yard(2)); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v", err)
+	}
+	d.hook = nil
+	if err := os.Remove(client); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, d)
+	if got, want := mustList(t, d.Root()), wantListing(yard(2)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestKeysAreNeverOverwritten(t *testing.T) {
 	d := begin(t, 1)
 	lock(t, d)
@@ -281,6 +317,7 @@ func swaps() map[string]struct {
 		"link to itself":              {"registry", to("registry"), "a symbolic link"},
 		"directory":                   {"registry/auth/htpasswd", func(p, _ string) error { return os.Mkdir(p, 0o700) }, "a directory"},
 		"pipe":                        {"registry/auth/htpasswd", func(p, _ string) error { return unix.Mkfifo(p, 0o600) }, "a device, pipe or socket"},
+		"socket":                      {"registry/auth/htpasswd", func(p, _ string) error { return unix.Mknod(p, unix.S_IFSOCK|0o600, 0) }, "a device, pipe or socket"},
 		"file":                        {"registry/auth", func(p, _ string) error { return os.WriteFile(p, nil, 0o600) }, "a file"},
 	}
 }

@@ -13,12 +13,46 @@ import (
 	"github.com/certyard/certyard/stack"
 )
 
+func mountRoles() map[string]func(string) error {
+	return map[string]func(string) error{"full": childFull, "no inodes": childInodes, "mounted": childMounted}
+}
+
 // TestDiskFull and TestNoInodes write on a small file system that really fills
 // up: a tmpfs in a mount namespace of a child's own. Users who are not root get
 // one in a user namespace.
 func TestDiskFull(t *testing.T) { runMounted(t, "full") }
 
 func TestNoInodes(t *testing.T) { runMounted(t, "no inodes") }
+
+// TestMounted meets another file system inside of the state directory.
+func TestMounted(t *testing.T) { runMounted(t, "mounted") }
+
+func childMounted(mnt string) error {
+	d, err := mountSmall(mnt, "size=1m")
+	if err != nil {
+		return err
+	}
+	if _, err := d.Write(bulky('1')); err != nil {
+		return err
+	}
+	certs := filepath.Join(d.Root(), "registry/certs")
+	if err := syscall.Mount("other", certs, "tmpfs", 0, "mode=700"); err != nil {
+		return err
+	}
+	before, err := listing(d.Root())
+	if err != nil {
+		return err
+	}
+	_, err = d.Write(bulky('2'))
+	var kind *KindError
+	if !errors.As(err, &kind) || kind.Path != certs {
+		return fmt.Errorf("got %w, want %s named", err, certs)
+	}
+	if after, err := listing(d.Root()); err != nil || after != before {
+		return fmt.Errorf("something was written, %w:\n%s", err, after)
+	}
+	return nil
+}
 
 func runMounted(t *testing.T, role string) {
 	t.Parallel()

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/htpasswd"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/state"
+)
+
+// advised has an example of every error that people get a next step for, and a
+// part of that step.
+var advised = []struct {
+	name string
+	err  error
+	want string
+}{
+	{"stack.ConfigError", &stack.ConfigError{}, "--help"},
+	{"stack.ConfigError", &stack.ConfigError{File: "certyard.yaml"}, "README"},
+	{"stack/htpasswd.PasswordError", &htpasswd.PasswordError{User: "bob", Why: "is empty"}, "1 to 72 bytes"},
+
+	{"pki.HalfError", &pki.HalfError{Name: "CA", Half: "key", Missing: "ca.key", Present: "ca.crt"}, "down --purge"},
+	{"pki.HalfError", &pki.HalfError{Name: "client leaf", Half: "key", Missing: "key.pem", Present: "cert.pem"}, "move cert.pem away"},
+	{"pki.MismatchError", &pki.MismatchError{Name: "CA", CertFile: "ca.crt", KeyFile: "ca.key"}, "down --purge"},
+	{"pki.MismatchError", &pki.MismatchError{Name: "client leaf", CertFile: "cert.pem", KeyFile: "key.pem"}, "cert.pem, key.pem"},
+	{"pki.ParseError", &pki.ParseError{Name: "CA", File: "ca.crt", Err: errors.New("no PEM")}, "down --purge"},
+	{"pki.ParseError", &pki.ParseError{Name: "client leaf", File: "cert.pem", Err: errors.New("no PEM")}, "its other half"},
+	{"pki.CAExpiredError", &pki.CAExpiredError{Generation: "G1"}, "down --purge"},
+	{"pki.CAError", &pki.CAError{Generation: "G1", Problem: "is not a CA"}, "down --purge"},
+	{"pki.ConstraintError", &pki.ConstraintError{CA: "G1", Leaf: "registry"}, "out of hosts"},
+	{"pki.ForeignError", &pki.ForeignError{Leaf: "client", CA: "G1"}, "issued anew"},
+	{"pki.ForeignError", &pki.ForeignError{Leaf: "client"}, "restore ca/ca.crt and ca/ca.key"},
+	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "CA"}, "set it back"},
+	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "move the pair away"},
+
+	{"stack/state.LockedError", &state.LockedError{Path: "x"}, "wait"},
+	{"stack/state.ModeError", &state.ModeError{Path: "key.pem", Have: 0o644, Want: 0o600}, `chmod 0600 "key.pem"`},
+	{"stack/state.KeyExistsError", &state.KeyExistsError{Path: "key.pem"}, "move the key away"},
+	{"stack/state.KindError", &state.KindError{Path: "key.pem"}, "follows no links"},
+	{"stack/state.NotOursError", &state.NotOursError{Path: "x"}, "--dir"},
+	{"stack/state.FullError", &state.FullError{Op: "writing", Path: "x", Err: syscall.ENOSPC}, "room on the disk"},
+	{"stack/state.AccessError", &state.AccessError{Op: "creating", Path: "x", Err: syscall.EACCES}, "user that owns the directory"},
+	{"stack/state.AccessError", &state.AccessError{Op: "creating", Path: "x", Err: syscall.EROFS}, "read-only"},
+
+	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrPermission}, "docker group"},
+	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrNotExist}, "start Docker Engine"},
+	{"compose.VersionError", &compose.VersionError{Have: "1.38", Want: "1.40"}, "19.03"},
+	{"compose.PortError", &compose.PortError{Service: stack.Registry, Address: "127.0.0.1:5005"}, "set registry.publish"},
+	{"compose.PortError", &compose.PortError{Service: stack.Builder, Address: "127.0.0.1:1234", Container: "kind"}, "docker stop kind"},
+	{"compose.PrivilegeError", &compose.PrivilegeError{Service: stack.Builder}, "builder.privileges"},
+	{"compose.MountError", &compose.MountError{Service: stack.Registry, Path: "/x"}, "--dir"},
+	{"compose.NameError", &compose.NameError{Name: "x"}, "--name"},
+	{"compose.ForeignProjectError", &compose.ForeignProjectError{Name: "x", Dir: "/elsewhere"}, "/elsewhere"},
+	{"compose.PullError", &compose.PullError{Image: "x", Err: context.DeadlineExceeded}, "images: auto"},
+	{"compose.BundleError", &compose.BundleError{Path: "x", Err: fs.ErrNotExist}, "make daemons"},
+
+	{"stack/lifecycle.NoStackError", &lifecycle.NoStackError{Dir: "x"}, "certyard up"},
+	{"stack/lifecycle.RootlessError", &lifecycle.RootlessError{}, "whose engine it is"},
+	{"stack/lifecycle.UnreachableError", &lifecycle.UnreachableError{Host: "h", Service: "s"}, "registry.publish"},
+	{"stack/lifecycle.NotReadyError", &lifecycle.NotReadyError{Stack: "x", Err: &smoke.NotReadyError{Err: context.DeadlineExceeded}}, "certyard logs"},
+
+	{"cmd/certyard.usageError", usagef("no"), "certyard --help"},
+	{"cmd/certyard.passwordSourceError", &passwordSourceError{fs.ErrNotExist}, "password_env"},
+	{"interrupted", fmt.Errorf("interrupted: %w", context.Canceled), "goes on from here"},
+}
+
+// unadvised are the errors without a next step, and why that is right.
+var unadvised = map[string]string{
+	"pki.SANError":              "the config's check reports it, with the line; it never comes here by itself",
+	"pki.PlanError":             "a mistake in certyard: the spec is checked before it becomes a plan",
+	"pki.FindingsError":         "a mistake in certyard: what it issued does not verify",
+	"stack/htpasswd.UserError":  "the config's check reports user names, with the line, before",
+	"stack/htpasswd.LineError":  "Render writes a damaged htpasswd anew; only readers of others' files see it",
+	"stack/lifecycle.DeadError": "comes inside a NotReadyError, which has the advice",
+	"stack/smoke.NotReadyError": "comes inside lifecycle's NotReadyError, which has the advice",
+	"stack/state.ErrNotLocked":  "a mistake in certyard",
+	"stack/htpasswd.ErrNoUsers": "a mistake in certyard: without users the spec has the default one",
+	"compose.ErrNoImage":        "up gets the images before; only one that is removed meanwhile is missing",
+}
+
+// TestHints: the advice for each error, also when it is wrapped and joined.
+func TestHints(t *testing.T) {
+	for _, c := range advised {
+		t.Run(c.name, func(t *testing.T) {
+			for _, err := range []error{c.err, fmt.Errorf("doing it: %w", c.err), errors.Join(errors.New("first"), c.err)} {
+				hints := hintsFor(err)
+				if !strings.Contains(strings.Join(hints, "\n"), c.want) {
+					t.Errorf("hints for %v: %q, want one with %q", err, hints, c.want)
+				}
+				wellFormed(t, hints)
+			}
+		})
+	}
+	if hints := hintsFor(errors.New("anything")); hints != nil {
+		t.Errorf("hints for an unknown error: %q", hints)
+	}
+}
+
+// wellFormed: a hint continues "certyard: hint: ", on one line.
+func wellFormed(t *testing.T, hints []string) {
+	t.Helper()
+	for _, h := range hints {
+		if h == "" || strings.HasSuffix(h, ".") || strings.Contains(h, "\n") {
+			t.Errorf("hint %q is empty, has more than one line or ends with a period", h)
+		}
+	}
+}
+
+// TestEveryErrorHasAHint: whoever adds an error type decides what people are
+// told to do about it.
+func TestEveryErrorHasAHint(t *testing.T) {
+	known := map[string]bool{}
+	for _, c := range advised {
+		known[c.name] = true
+	}
+	declared := declaredErrors(t, "pki", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
+	if len(declared) < 35 {
+		t.Fatalf("found only %d errors: %q", len(declared), declared)
+	}
+	for _, name := range declared {
+		_, excused := unadvised[name]
+		switch {
+		case !known[name] && !excused:
+			t.Errorf("%s has no hint: add a rule to hints.go and an example to advised, or a reason to unadvised", name)
+		case known[name] && excused:
+			t.Errorf("%s is in advised and in unadvised", name)
+		}
+	}
+	for name := range unadvised {
+		if !slices.Contains(declared, name) {
+			t.Errorf("%s is in unadvised and does not exist any more", name)
+		}
+	}
+}
+
+// declaredErrors finds the exported types with a method Error, and the exported
+// sentinels, as "directory.Name".
+func declaredErrors(t *testing.T, dirs ...string) []string {
+	t.Helper()
+	var out []string
+	for _, dir := range dirs {
+		for _, file := range goFiles(t, dir) {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range errorsIn(parsed) {
+				if ast.IsExported(name) {
+					out = append(out, dir+"."+name)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func goFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	root := filepath.Join("..", "..", filepath.FromSlash(dir))
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".go") && !strings.HasSuffix(e.Name(), "_test.go") {
+			out = append(out, filepath.Join(root, e.Name()))
+		}
+	}
+	return out
+}
+
+func errorsIn(file *ast.File) []string {
+	var out []string
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Name.Name == "Error" && d.Recv != nil {
+				out = append(out, receiver(d.Recv.List[0].Type))
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok && d.Tok == token.VAR && strings.HasPrefix(v.Names[0].Name, "Err") {
+					out = append(out, v.Names[0].Name)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func receiver(e ast.Expr) string {
+	if star, ok := e.(*ast.StarExpr); ok {
+		e = star.X
+	}
+	if id, ok := e.(*ast.Ident); ok {
+		return id.Name
+	}
+	return ""
+}
+
+// TestCheckHints: every reason for which a check can fail has a next step.
+func TestCheckHints(t *testing.T) {
+	reasons := declaredReasons(t)
+	if len(reasons) < 10 {
+		t.Fatalf("found only %d reasons: %q", len(reasons), reasons)
+	}
+	for _, reason := range reasons {
+		if reason == stack.ReasonNotApplicable {
+			continue // of skipped checks, which are not in the list of failures
+		}
+		check := stack.Check{Hop: stack.HopHostRegistry, Target: "localhost:5005", Outcome: stack.Fails, Reason: reason}
+		hints := checkHints(stack.Report{Checks: []stack.Check{check, check}})
+		if len(hints) != 1 {
+			t.Errorf("reason %q: hints %q, want one, and once", reason, hints)
+		}
+		wellFormed(t, hints)
+	}
+	held := stack.Check{Outcome: stack.Holds, Took: time.Second}
+	if hints := checkHints(stack.Report{Checks: []stack.Check{held}}); len(hints) != 0 {
+		t.Errorf("hints where nothing fails: %q", hints)
+	}
+}
+
+func declaredReasons(t *testing.T) []stack.Reason {
+	t.Helper()
+	var out []stack.Reason
+	for _, file := range goFiles(t, "stack") {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			if !ok || len(v.Values) != 1 {
+				return true
+			}
+			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Reason" {
+				if value, ok := v.Values[0].(*ast.BasicLit); ok {
+					out = append(out, stack.Reason(strings.Trim(value.Value, `"`)))
+				}
+			}
+			return true
+		})
+	}
+	return out
+}

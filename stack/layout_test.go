@@ -1,0 +1,118 @@
+package stack_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/certyard/certyard/stack"
+)
+
+// layout returns the constants File... of layout.go by name: reading the source
+// finds the one that somebody adds and forgets everywhere else.
+func layout(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "layout.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "File") {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[spec.Names[0].Name] = value
+		return true
+	})
+	if len(out) < 15 {
+		t.Fatalf("only %d files in layout.go: %v", len(out), out)
+	}
+	return out
+}
+
+// TestHopOf: what a daemon or a client reads belongs to a hop, what only
+// certyard and compose read does not.
+func TestHopOf(t *testing.T) {
+	want := map[string]stack.Hop{
+		stack.FileRegistryConfig: stack.HopHostRegistry, stack.FileHtpasswd: stack.HopHostRegistry,
+		stack.FileRegistryCert: stack.HopHostRegistry, stack.FileRegistryKey: stack.HopHostRegistry,
+		stack.FileRegistryCert2: stack.HopHostRegistry, stack.FileRegistryCA: stack.HopHostRegistry,
+		stack.FileBuilderConfig: stack.HopBuilderRegistry, stack.FileBuilderCA: stack.HopBuilderRegistry,
+		stack.FileBuilderCert: stack.HopHostBuilder, stack.FileBuilderKey: stack.HopHostBuilder,
+		stack.FileClientCA: stack.HopHostBuilder, stack.FileClientCert: stack.HopHostBuilder,
+		stack.FileClientKey: stack.HopHostBuilder, stack.FileDockerConfig: stack.HopHostBuilder,
+	}
+	for name, file := range layout(t) {
+		read := strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") || strings.HasPrefix(file, stack.DirClient+"/")
+		hop, ok := stack.HopOf(file)
+		if ok != read {
+			t.Errorf("%s (%s): a daemon or a client reads it: %v; it has a hop: %v (%q)", name, file, read, ok, hop)
+		}
+		if hop != want[file] {
+			t.Errorf("%s (%s): got hop %q, want %q", name, file, hop, want[file])
+		}
+	}
+	for _, other := range []string{"", "registry", "client/", "client/../client/ca.pem", "nothing"} {
+		if hop, ok := stack.HopOf(other); ok || hop != "" {
+			t.Errorf("%q has the hop %q", other, hop)
+		}
+	}
+}
+
+func TestLayout(t *testing.T) {
+	seen := map[string]string{}
+	for name, file := range layout(t) {
+		if file != path.Clean(file) || path.IsAbs(file) || strings.HasPrefix(file, "..") {
+			t.Errorf("%s is %q, which is not a clean relative path", name, file)
+		}
+		if seen[file] != "" {
+			t.Errorf("%s and %s are both %s", name, seen[file], file)
+		}
+		seen[file] = name
+	}
+	// The keys of the CA and the clients are in no directory that a container sees.
+	for _, file := range []string{stack.FileCAKey, stack.FileClientKey, stack.FileSecrets} {
+		if strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") {
+			t.Errorf("%s is in a mounted directory", file)
+		}
+	}
+	// buildctl --tlsdir takes these names only (P20).
+	for _, name := range []string{"ca.pem", "cert.pem", "key.pem"} {
+		if seen[stack.DirClient+"/"+name] == "" {
+			t.Errorf("%s/%s is missing", stack.DirClient, name)
+		}
+	}
+}
+
+// TestPairs: the plan's leaves and the CA each have a pair of files.
+func TestPairs(t *testing.T) {
+	plan := checkCovered(t, mustRead(t, ""), stack.Facts{})
+	pairs := stack.Pairs()
+	names := []string{"ca"}
+	for _, leaf := range plan.Leaves {
+		names = append(names, leaf.Name)
+	}
+	if len(pairs) != len(names) {
+		t.Errorf("%d pairs for %v", len(pairs), names)
+	}
+	known, seen := map[string]bool{}, map[string]bool{}
+	for _, file := range layout(t) {
+		known[file] = true
+	}
+	for _, name := range names {
+		p := pairs[name]
+		if !known[p.Cert] || !known[p.Key] || seen[p.Cert] || seen[p.Key] || path.Dir(p.Cert) != path.Dir(p.Key) {
+			t.Errorf("%s: %+v", name, p)
+		}
+		seen[p.Cert], seen[p.Key] = true, true
+	}
+}
