@@ -117,7 +117,7 @@ func (b *build) onHost(id, title string, probe func(context.Context) (stack.Evid
 		Check: stack.Check{
 			ID: id, Hop: stack.HopHostRegistry, Target: b.registry.Endpoints[0].Address(), Title: title,
 		},
-		limit: probeLimit,
+		limit: buildLimit,
 		probe: probe,
 	}
 }

@@ -109,6 +109,7 @@ func TestReadyGivesUp(t *testing.T) {
 func TestReadyEndsWithItsContext(t *testing.T) {
 	y := newYard(t)
 	y.noRegistry = true
+	y.options.Builder = Builder{}
 	y.start()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
+
 	"github.com/certyard/certyard/stack"
 )
 
@@ -115,6 +118,7 @@ func silent(err error) bool {
 	return errors.As(err, &dns) ||
 		errors.As(err, &op) && op.Op == "dial" ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		grpcerrors.Code(err) == codes.DeadlineExceeded ||
 		closed(err)
 }
 
@@ -149,7 +153,6 @@ var solveReasons = []struct {
 	{"server misbehaving", stack.ReasonUnreachable},
 	{"i/o timeout", stack.ReasonUnreachable},
 	{"no route to host", stack.ReasonUnreachable},
-	{"DeadlineExceeded", stack.ReasonUnreachable},
 }
 
 func reasonOfSolve(err error) stack.Reason {

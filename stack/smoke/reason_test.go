@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/certyard/certyard/stack"
 )
 
@@ -54,6 +57,8 @@ func TestReasonOf(t *testing.T) {
 		{&net.DNSError{Err: "no such host"}, stack.ReasonUnreachable},
 		{io.EOF, stack.ReasonUnreachable},
 		{context.DeadlineExceeded, stack.ReasonUnreachable},
+		{status.Error(codes.DeadlineExceeded, "waiting for connections"), stack.ReasonUnreachable},
+		{status.Error(codes.Internal, "stream terminated"), stack.ReasonUnexpected},
 		{context.Canceled, stack.ReasonUnexpected},
 		{errors.New("anything else"), stack.ReasonUnexpected},
 	}

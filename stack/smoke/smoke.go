@@ -73,11 +73,11 @@ type Builder struct {
 	Server *pki.KeyPair
 }
 
-// Time limits. A probe takes milliseconds; the limit only keeps a peer that
-// accepts a connection and stays silent from stopping the proof. A smoke build
-// takes half a second and may have to wait for other builds.
+// Time limits. A probe takes milliseconds, and a smoke build half a second and
+// as long as other builds are before it. The limits only keep a peer that
+// accepts a connection and stays silent from stopping the proof.
 const (
-	probeLimit = 5 * time.Second
+	probeLimit = 10 * time.Second
 	buildLimit = time.Minute
 )
 

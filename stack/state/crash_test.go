@@ -195,7 +195,7 @@ func TestKilledRecovering(t *testing.T) {
 // how many it killed.
 func recoverStepwise(t *testing.T, d *Dir, n, version int) int {
 	t.Helper()
-	const prelude = 2 // operations of Lock before it recovers
+	const prelude = 3 // operations of Lock before it recovers
 	kills := 0
 	for steps := 1; ; kills++ {
 		before := mustList(t, d.Root())

@@ -95,7 +95,7 @@ func (d *Dir) tryLock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = uninterrupted(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	err = root.change("locking", lockFile, func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = &LockedError{Path: d.root, PID: readPID(f)}
 	}

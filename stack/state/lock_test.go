@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // childHold locks, says so, and waits to be killed.
@@ -105,6 +107,42 @@ func TestLockEnded(t *testing.T) {
 	if d.Exists() {
 		t.Error("the directory was made")
 	}
+}
+
+// TestStaleLock opens the lock file just before the holder purges it: the lock
+// of a file without a name keeps nobody out.
+func TestStaleLock(t *testing.T) {
+	d := begin(t, 1)
+	holder := Open(d.Root(), opts)
+	lock(t, holder)
+	d.hook = at("locking", filepath.Join(d.Root(), lockFile), func() error {
+		return errors.Join(holder.Purge(), lockAndWrite(t, Open(d.Root(), opts), yard(2)))
+	})
+	lock(t, d)
+	var locked *LockedError
+	if _, err := Open(d.Root(), opts).Lock(t.Context()); !errors.As(err, &locked) {
+		t.Errorf("got %v, want it locked", err)
+	}
+	visible(t, d, "after a purge and a write by others", 2)
+}
+
+// TestReleaseWithChild releases the lock while a child has a copy of the lock
+// file's descriptor, as every child has until it runs its own program.
+func TestReleaseWithChild(t *testing.T) {
+	d := testDir(t)
+	release, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(d.held.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, d)
 }
 
 // TestPurgeAgainstLock lets several workers make, use and purge one directory.
@@ -208,7 +246,10 @@ func TestGitignore(t *testing.T) {
 		"somewhere else":  {"x/yard", nil, map[string]string{"x/yard/.gitignore": hide}, nil},
 		"parent's own":    {"yard", map[string]string{".gitignore": "bin\n"}, map[string]string{".gitignore": "bin\n", "yard/.gitignore": hide}, map[string]string{".gitignore": "bin\n"}},
 		"changed by hand": {".certyard/yard", map[string]string{".certyard/.gitignore": "!x\n"}, map[string]string{".certyard/.gitignore": "!x\n"}, nil},
-		"killed earlier":  {".certyard/yard", map[string]string{".certyard/.gitignore": ""}, map[string]string{".certyard/.gitignore": hide}, nil},
+		"changed by hand, second stack": {".certyard/yard", map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"},
+			map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"},
+			map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"}},
+		"killed earlier": {".certyard/yard", map[string]string{".certyard/.gitignore": ""}, map[string]string{".certyard/.gitignore": hide}, nil},
 		"second stack": {".certyard/yard", map[string]string{".certyard/other/env": "x"},
 			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"},
 			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"}},

@@ -200,7 +200,10 @@ func childInodes(mnt string) error {
 			if free < len(bulky('1')) {
 				return fmt.Errorf("a write succeeds with %d inodes", free)
 			}
-			return nil
+			if _, err := fillInodes(mnt, 0); err != nil {
+				return err
+			}
+			return d.Purge()
 		}
 		var full *FullError
 		if !errors.As(writeErr, &full) {
