@@ -15,6 +15,7 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	program        string // how to call this program again
 	global         globals
 	ui             *ui
 }
@@ -29,7 +30,7 @@ type globals struct {
 
 // run runs one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, program: programName(args[0])}
 	a.ui = newUI(stderr)
 	err := newApp(a).RunContext(ctx, args)
 	a.ui.close()
@@ -44,6 +45,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = &usageError{err.Error()}
 	}
 	return a.fail(err)
+}
+
+// programName returns how to call this program again: by its name where the
+// shell finds it, else by the path that it was called with.
+func programName(arg string) string {
+	if !strings.Contains(arg, "/") {
+		return "certyard"
+	}
+	return arg
 }
 
 // usageError is a wrong command line.
@@ -157,6 +167,10 @@ func (a *app) globalFlags(onApp bool) []cli.Flag {
 // errNotOK ends a command that could check, and found something that does not
 // pass. What it found is printed already.
 var errNotOK = errors.New("something did not pass")
+
+// errNotSeen ends a command that could not look at everything. What it saw, and
+// why not all, is printed already.
+var errNotSeen = errors.New("not everything could be checked")
 
 // statusOf returns the exit status for an error.
 func statusOf(err error) int {

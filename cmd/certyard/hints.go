@@ -30,7 +30,7 @@ func isConfigError(err error) bool {
 // fail prints an error with its hints and returns the exit status.
 func (a *app) fail(err error) int {
 	status := statusOf(err)
-	if status == exitNotOK {
+	if status == exitNotOK || errors.Is(err, errNotSeen) {
 		return status
 	}
 	hints := hintsFor(err)

@@ -26,10 +26,15 @@ container does not run. It dials nothing: "certyard smoke" does.`,
 				err = a.printJSON(s)
 			}
 			a.printStatus(s)
-			if err == nil && !s.OK() {
+			switch {
+			case err != nil:
+				return err
+			case !s.OK():
 				return errNotOK
+			case s.Engine != "":
+				return errNotSeen
 			}
-			return err
+			return nil
 		},
 	}
 }

@@ -202,7 +202,7 @@ func TestReport(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	var stderr bytes.Buffer
 	for name, stdin := range map[string]io.Reader{"no file": strings.NewReader("yes\n"), "nothing": nil, "no terminal": devNull(t)} {
-		a := &app{stdin: stdin, stdout: io.Discard, stderr: &stderr, ui: newUI(&stderr)}
+		a := &app{program: "certyard", stdin: stdin, stdout: io.Discard, stderr: &stderr, ui: newUI(&stderr)}
 		if err := a.confirm("remove it?"); statusOf(err) != exitUsage {
 			t.Errorf("%s: %v has status %d, want %d", name, err, statusOf(err), exitUsage)
 		}
@@ -235,7 +235,7 @@ func TestInvocation(t *testing.T) {
 		{globals{config: "x.yaml"}, "certyard --config x.yaml"},
 		{globals{config: "x.yaml", name: "demo", nameByFlag: true}, "certyard --config x.yaml --name demo"},
 	} {
-		if got := (&app{global: c.global}).invocation(c.global.name); got != c.want {
+		if got := (&app{program: "certyard", global: c.global}).invocation(c.global.name); got != c.want {
 			t.Errorf("invocation of %+v: %q, want %q", c.global, got, c.want)
 		}
 	}

@@ -170,7 +170,7 @@ func (a *app) result(res lifecycle.Result) error {
 
 // invocation returns how to call certyard again for the same stack.
 func (a *app) invocation(name string) string {
-	words := []string{"certyard"}
+	words := []string{a.program}
 	if a.global.dir != "" && a.global.dir != defaultDir {
 		words = append(words, "--dir", a.global.dir)
 	}

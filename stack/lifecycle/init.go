@@ -15,7 +15,7 @@ import (
 // where the engine would decide, what an earlier Up found out is kept, and
 // otherwise the usual is assumed; the next Up corrects it.
 func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
-	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	res := newResult(d, spec)
 	release, err := d.Store.Lock(ctx)
 	if err != nil {
 		return res, err
@@ -27,7 +27,7 @@ func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 	}
 	p, err := d.run(StepFiles, func(func(string)) (string, error) {
 		changes, err := d.Store.Write(dr.files)
-		res.Written = changes.Paths()
+		res.Written = append(res.Written, changes.Paths()...)
 		return describeWritten(changes), err
 	})
 	res.Steps = append(res.Steps, p)
@@ -38,7 +38,7 @@ func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 // no container is touched, no image is fetched. Without an engine in d,
 // containers are left out.
 func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
-	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	res := newResult(d, spec)
 	dr, err := d.offline(spec, &res)
 	if err != nil {
 		return res, err

@@ -28,7 +28,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 	}
 	var report stack.Report
 	_, err = d.run(StepProof, func(say func(string)) (string, error) {
-		drift, err := driftChecks(d.Store, *p.state)
+		drift, err := driftChecks(d.Store, *p.state, d.Now)
 		if err != nil {
 			return "", err
 		}
@@ -115,17 +115,17 @@ func counting(o smoke.Options, say func(string)) smoke.Options {
 // driftChecks compares the files with the record of what was written, one check
 // for each hop. The daemons may still serve what they read before, so only this
 // sees a file that will break them at their next start.
-func driftChecks(store Store, s stack.State) ([]stack.Check, error) {
+func driftChecks(store Store, s stack.State, now func() time.Time) ([]stack.Check, error) {
 	var out []stack.Check
 	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
-		start := time.Now()
+		start := now()
 		changed, count, err := drifted(store, s, hop)
 		if err != nil {
 			return nil, err
 		}
 		c := stack.Check{
 			ID: "files:" + strings.ReplaceAll(string(hop), " -> ", "-"), Hop: hop, Target: store.Root(),
-			Title: fmt.Sprintf("%d files are as written", count), Outcome: stack.Holds, Took: time.Since(start),
+			Title: fmt.Sprintf("%d files are as written", count), Outcome: stack.Holds, Took: now().Sub(start),
 		}
 		if len(changed) > 0 {
 			c.Outcome, c.Reason = stack.Fails, stack.ReasonDrift

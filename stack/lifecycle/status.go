@@ -53,7 +53,7 @@ func (s Status) OK() bool {
 			return false
 		}
 	}
-	return len(s.Due) == 0 && len(s.Changed) == 0 && s.Engine == ""
+	return len(s.Due) == 0 && len(s.Changed) == 0
 }
 
 // GetStatus looks at the files and the containers of a recorded stack. An
@@ -64,7 +64,9 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts}
+	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts,
+		// In JSON an empty list is [], not null.
+		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
 	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
 		changed, _, err := drifted(d.Store, *p.state, hop)
 		if err != nil {
@@ -108,7 +110,7 @@ func due(p prior, now time.Time) ([]PlannedStep, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []PlannedStep
+	out := []PlannedStep{}
 	for _, s := range planned(steps) {
 		if s.Action != string(pki.Keep) {
 			out = append(out, s)

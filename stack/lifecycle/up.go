@@ -31,6 +31,11 @@ type Result struct {
 	Facts stack.Facts `json:"facts"`
 }
 
+// newResult returns a result with empty lists, which JSON shows as [].
+func newResult(d Deps, spec stack.Spec) Result {
+	return Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec, Steps: []Progress{}, Plan: []PlannedStep{}, Written: []string{}}
+}
+
 // PlannedStep is one step of a plan and why it is needed.
 type PlannedStep struct {
 	Action string `json:"action"`
@@ -83,7 +88,7 @@ func (e *NotReadyError) Unwrap() error { return e.Err }
 // something could not be done; a check that does not hold is in the report
 // instead. After an interruption at any moment, another Up finishes.
 func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, error) {
-	res := Result{Stack: spec.Name, Dir: d.Store.Root(), Spec: spec}
+	res := newResult(d, spec)
 	info, err := d.Engine.Info(ctx)
 	if err != nil {
 		return res, err

@@ -8,10 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -233,71 +231,6 @@ func TestNotOurs(t *testing.T) {
 	lock(t, d)
 }
 
-// TestGitignore checks what git is kept out of, and that it is not more.
-func TestGitignore(t *testing.T) {
-	const hide = "*\n"
-	for name, c := range map[string]struct {
-		root   string            // below a temporary directory
-		have   map[string]string // files before
-		want   map[string]string // files with the lock held, without the lock
-		purged map[string]string // files after a purge
-	}{
-		"default":         {".certyard/yard", nil, map[string]string{".certyard/.gitignore": hide}, nil},
-		"somewhere else":  {"x/yard", nil, map[string]string{"x/yard/.gitignore": hide}, nil},
-		"parent's own":    {"yard", map[string]string{".gitignore": "bin\n"}, map[string]string{".gitignore": "bin\n", "yard/.gitignore": hide}, map[string]string{".gitignore": "bin\n"}},
-		"changed by hand": {".certyard/yard", map[string]string{".certyard/.gitignore": "!x\n"}, map[string]string{".certyard/.gitignore": "!x\n"}, nil},
-		"changed by hand, second stack": {".certyard/yard", map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"},
-			map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"},
-			map[string]string{".certyard/.gitignore": "!x\n", ".certyard/other/env": "x"}},
-		"killed earlier": {".certyard/yard", map[string]string{".certyard/.gitignore": ""}, map[string]string{".certyard/.gitignore": hide}, nil},
-		"second stack": {".certyard/yard", map[string]string{".certyard/other/env": "x"},
-			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"},
-			map[string]string{".certyard/.gitignore": hide, ".certyard/other/env": "x"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			top := t.TempDir()
-			for p, data := range c.have {
-				full := filepath.Join(top, p)
-				if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(full, []byte(data), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			d := Open(filepath.Join(top, c.root), opts)
-			lock(t, d)
-			c.want[c.root+"/.lock"] = fmt.Sprintln(os.Getpid())
-			checkFiles(t, top, c.want)
-			if err := d.Purge(); err != nil {
-				t.Fatal(err)
-			}
-			checkFiles(t, top, c.purged)
-			if d.Exists() {
-				t.Error("the directory is left")
-			}
-		})
-	}
-}
-
-func checkFiles(t *testing.T, top string, want map[string]string) {
-	t.Helper()
-	got := map[string]string{}
-	for l := range strings.Lines(mustList(t, top)) {
-		p, _, _ := strings.Cut(l, " ")
-		if info, err := os.Lstat(filepath.Join(top, p)); err == nil && info.Mode().IsRegular() {
-			data, err := os.ReadFile(filepath.Join(top, p))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got[p] = string(data)
-		}
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got files %q, want %q", got, want)
-	}
-}
-
 // TestHere uses the directory that certyard runs in.
 func TestHere(t *testing.T) {
 	top := t.TempDir()
@@ -316,64 +249,4 @@ func TestHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkFiles(t, top, nil)
-}
-
-// childReadOnly works where it may not write.
-func childReadOnly(top string) error {
-	d := Open(filepath.Join(top, "yard"), opts)
-	_, err := d.Lock(context.Background())
-	var access *AccessError
-	if !errors.As(err, &access) || access.Path != d.Root() || !errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("got %w, want an AccessError of %s", err, d.Root())
-	}
-	if _, err = Open(filepath.Join(top, "closed"), opts).ReadAll(); !errors.As(err, &access) {
-		return fmt.Errorf("reading: got %w, want an AccessError", err)
-	}
-	return nil
-}
-
-func TestNotWritable(t *testing.T) {
-	top := openTemp(t)
-	if err := os.Mkdir(filepath.Join(top, "closed"), 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(top, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Chmod(top, 0o755); err != nil {
-			t.Error(err)
-		}
-	})
-	cmd, out := child(t, "read only", top)
-	asNobody(t, cmd)
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
-// TestOtherUser runs all tests again as a user without root's powers. If this
-// is one already, they all do that anyway.
-func TestOtherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
-	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmp := openTemp(t)
-	if err := os.Chown(tmp, nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
-	cmd, out := child(t, "", "")
-	cmd.Path, cmd.Args = self, []string{"state.test", "-test.v"}
-	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
-	cmd.Dir = tmp
-	cmd.Stdout = out
-	asNobody(t, cmd)
-	if err := cmd.Run(); err != nil || strings.Count(out.String(), "--- PASS") < 20 {
-		t.Fatalf("%v\n%s", err, out)
-	}
 }
