@@ -217,7 +217,7 @@ func forbiddenStandard(dir, imported string) string {
 	if dir == "stack/lifecycle" && slices.Contains(effects, imported) {
 		return dir + " asks its dependencies for what it needs of the world"
 	}
-	if strings.HasPrefix(imported, "unsafe") || imported == "log" && s.dir != "cmd/certyard" {
+	if strings.HasPrefix(imported, "unsafe") || imported == "log" && dir != "cmd/certyard" {
 		return "no package of ours needs it"
 	}
 	return ""

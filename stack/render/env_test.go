@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -28,6 +29,9 @@ func nasty() []stack.Variable {
 		"GLOB": "* ? [a-z] {a,b}", "TILDE": "~root", "TILDES": "a:~/b", "BANG": "!! !$", "EQUALS": "=ls", "MORE_EQUALS": "a=b=c", "DASH": "-n", "PERCENT": "100%s%PATH%",
 		"TAB": "a\tb", "UNICODE": "schön ☃", "TYPOGRAPHIC": "‘a’ ‚b‛ “c”", "QUOTE_DOLLAR": `'$HOME'`, "QUOTE_BACKTICK": "it's `id`", "QUOTE_N": `it's\nnot a line`,
 		"BASE64": "dGVzdA==", "URL_SAFE": "-_aZ09", "HISTORY": "^a^b", "CONTROL": "\x01\x7f",
+	}
+	for c := ' '; c <= '~'; c++ { // each alone, first and inside: no other character hides what it does
+		values[fmt.Sprintf("X%x", c)], values[fmt.Sprintf("X%x_IN", c)] = string(c)+"HOME", "a"+string(c)+"b"
 	}
 	var out []stack.Variable
 	for _, name := range slices.Sorted(maps.Keys(values)) {
