@@ -18,13 +18,27 @@ import (
 	"github.com/certyard/certyard/stack"
 )
 
+// tidy runs the tests and then removes what [program] built.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	dir, err := os.MkdirTemp("", "certyard-program-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv(programDir, dir)
+	return m.M.Run()
+}
+
+// programDir tells the tests where [program] goes.
+const programDir = "CERTYARD_TEST_PROGRAM_DIR"
+
 // program builds the real binary once: what is killed and what runs as another
 // user has to be a process of its own.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "certyard-program-")
-	if err != nil {
-		return "", err
-	}
+	dir := os.Getenv(programDir)
 	file := filepath.Join(dir, "certyard")
 	if out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

@@ -36,7 +36,7 @@ var update = func() func() bool {
 }()
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidy{m}, map[string]func(){
 		"certyard":           main,
 		"certyard-as-nobody": mainAsNobody,
 	})
