@@ -45,6 +45,7 @@ func (a *app) fail(err error) int {
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false) // "host -> registry" stays readable
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/certyard/certyard/stack"
@@ -112,14 +111,4 @@ func dotenvQuote(v string) string {
 		return "'" + v + "'"
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(v) + `"`
-}
-
-// Names returns the variables' names, sorted.
-func Names(vars []stack.Variable) []string {
-	var out []string
-	for _, v := range vars {
-		out = append(out, v.Name)
-	}
-	slices.Sort(out)
-	return out
 }
