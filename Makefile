@@ -3,7 +3,7 @@
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help up down build test check race bench golden daemons setup clean vuln
+.PHONY: help up down build test check bench golden daemons setup clean fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ setup:
 
 test: daemons ## everything that the gate runs: checks, then all tests with Docker
 	scripts/setup test
+	scripts/tools
 	$(MAKE) check
 	CERTYARD_REQUIRE_DOCKER=1 $(GO) test -race -shuffle=on -timeout 40m ./...
 
@@ -40,6 +41,13 @@ golden: ## rewrite the golden files of rendering and of the command line
 
 bench: build daemons ## print the numbers: medians beside docker compose and other tools
 	$(GO) run ./scripts/bench
+	$(GO) test ./pki -run '^$$' -bench . -benchtime 2s
+
+FUZZTIME ?= 30s
+
+fuzz: ## run every fuzz target for FUZZTIME (30s) each
+	@grep -rno --include='*_test.go' 'func Fuzz[A-Za-z]*' . | sed 's|^./||; s|/[^/]*:[0-9]*:func | |' | \
+	while read -r dir target; do $(GO) test "./$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; done
 
 vuln: ## look for known vulnerabilities; needs the internet
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 func TestApply(t *testing.T) {
 	plan := yardPlan(t)
 	have := issued(t, plan, now)
-	trust := pki.NewTrustBundle(have.CA.Cert)
+	trust := pki.NewTrustBundle(have.CAs["ca"].Cert)
 	if len(have.Leaves) != len(plan.Leaves) {
 		t.Fatalf("got %d leaves", len(have.Leaves))
 	}
@@ -36,7 +37,7 @@ func TestApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := pki.Apply(plan, have, steps, now)
+	again, err := pki.Apply(t.Context(), plan, have, steps, nil, now)
 	if err != nil || !reflect.DeepEqual(again, have) {
 		t.Errorf("keeping all: got %v, and other material than before", err)
 	}
@@ -48,9 +49,9 @@ func TestReplacingKeepsKeyAndRest(t *testing.T) {
 	for _, action := range []pki.Action{pki.Renew, pki.Reissue} {
 		plan := yardPlan(t)
 		have := issued(t, plan, now)
-		before := pki.Material{CA: have.CA, Leaves: maps.Clone(have.Leaves)}
+		before := pki.Material{CAs: onlyCA(have.CAs["ca"]), Leaves: maps.Clone(have.Leaves)}
 		plan.Leaves[0].SANs = mustSANs(t, "registry", "new.registry")
-		out, err := pki.Apply(plan, have, []pki.Step{{Action: action, Name: "registry"}}, now.Add(day))
+		out, err := pki.Apply(t.Context(), plan, have, []pki.Step{{Action: action, Name: "registry"}}, nil, now.Add(day))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func TestReplacingKeepsKeyAndRest(t *testing.T) {
 		if !pki.SANsOf(fresh.Cert).Equal(plan.Leaves[0].SANs) {
 			t.Errorf("%s: got names %v", action, pki.SANsOf(fresh.Cert).Strings())
 		}
-		if out.CA != have.CA || out.Leaves["client"] != have.Leaves["client"] || !reflect.DeepEqual(have, before) {
+		if out.CAs["ca"] != have.CAs["ca"] || out.Leaves["client"] != have.Leaves["client"] || !reflect.DeepEqual(have, before) {
 			t.Errorf("%s: something else has changed", action)
 		}
 	}
@@ -77,7 +78,7 @@ func TestRenewingKeepsKeyText(t *testing.T) {
 		t.Fatal(err)
 	}
 	have.Leaves["registry"] = kp
-	out, err := pki.Apply(plan, have, []pki.Step{{Action: pki.Renew, Name: "registry"}}, now.Add(day))
+	out, err := pki.Apply(t.Context(), plan, have, []pki.Step{{Action: pki.Renew, Name: "registry"}}, nil, now.Add(day))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestApplyDropsUnplanned(t *testing.T) {
 	plan := yardPlan(t)
 	have := issued(t, plan, now)
 	plan.Leaves = plan.Leaves[:1]
-	out, err := pki.Apply(plan, have, nil, now)
+	out, err := pki.Apply(t.Context(), plan, have, nil, nil, now)
 	if err != nil || len(out.Leaves) != 1 || out.Leaves["registry"] == nil {
 		t.Errorf("got %v, %v", out.Leaves, err)
 	}
@@ -112,7 +113,7 @@ func TestImpossibleSteps(t *testing.T) {
 		{"second leaf", true, pki.Step{Action: pki.Issue, Name: "client"}, `planned issue of "client" cannot be done: it exists`},
 		{"no leaf to keep", false, pki.Step{Action: pki.Keep, Name: "client"}, `planned keep of "client" cannot be done: it does not exist`},
 		{"no leaf to renew", false, pki.Step{Action: pki.Renew, Name: "client"}, `planned renew of "client" cannot be done: it does not exist`},
-		{"no CA to sign", false, pki.Step{Action: pki.Issue, Name: "client"}, `planned issue of "client" cannot be done: it does not exist`},
+		{"no CA to sign", false, pki.Step{Action: pki.Issue, Name: "client"}, `issuing client leaf: there is no certificate of the CA`},
 		{"unknown action", true, pki.Step{Action: "burn", Name: "client"}, `planned burn of "client" cannot be done: it exists`},
 		{"unknown leaf", true, pki.Step{Action: pki.Issue, Name: "other"}, `planned issue of "other" is not in the plan`},
 	} {
@@ -120,11 +121,11 @@ func TestImpossibleSteps(t *testing.T) {
 		if c.present {
 			have = issued(t, yardPlan(t), now)
 		}
-		out, err := pki.Apply(yardPlan(t), have, []pki.Step{c.step}, now)
+		out, err := pki.Apply(t.Context(), yardPlan(t), have, []pki.Step{c.step}, nil, now)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
-		if out.CA != nil || out.Leaves != nil {
+		if out.CAs["ca"] != nil || out.Leaves != nil {
 			t.Errorf("%s: got material with the error", c.name)
 		}
 	}
@@ -132,11 +133,11 @@ func TestImpossibleSteps(t *testing.T) {
 
 func TestApplyMissesSteps(t *testing.T) {
 	plan := yardPlan(t)
-	_, err := pki.Apply(plan, pki.Material{}, nil, now)
+	_, err := pki.Apply(t.Context(), plan, pki.Material{}, nil, nil, now)
 	if err == nil || err.Error() != "planned CA was not issued" {
 		t.Errorf("got %v", err)
 	}
-	_, err = pki.Apply(plan, pki.Material{}, []pki.Step{{Action: pki.Issue, Name: "ca"}}, now)
+	_, err = pki.Apply(t.Context(), plan, pki.Material{}, []pki.Step{{Action: pki.Issue, Name: "ca"}}, nil, now)
 	if err == nil || err.Error() != "planned registry server leaf was not issued" {
 		t.Errorf("got %v", err)
 	}
@@ -150,25 +151,26 @@ func TestApplyVerifies(t *testing.T) {
 		asCA(c)
 		c.ExcludedDNSDomains = []string{"localhost"}
 	})
-	steps, err := pki.Diff(plan, pki.Material{CA: excluding}, now)
-	if err != nil {
-		t.Fatal(err)
+	_, err := pki.Diff(plan, pki.Material{CAs: onlyCA(excluding)}, now)
+	if got := wantError[*pki.ConstraintError](t, err); !slices.Equal(got.Names, []string{"localhost"}) {
+		t.Errorf("got %v", err)
 	}
-	_, err = pki.Apply(plan, pki.Material{CA: excluding}, steps, now)
+	steps := []pki.Step{{Action: pki.Keep, Name: "ca"}, {Action: pki.Issue, Name: "registry"}, {Action: pki.Issue, Name: "client"}}
+	_, err = pki.Apply(t.Context(), plan, pki.Material{CAs: onlyCA(excluding)}, steps, nil, now)
 	got := wantError[*pki.FindingsError](t, err)
 	if len(got.Findings) != 1 || !strings.Contains(err.Error(), `"localhost" is excluded by constraint "localhost"`) {
 		t.Errorf("got %v", err)
 	}
 
 	have := issued(t, plan, now)
-	_, err = pki.Apply(plan, have, nil, now.Add(91*day))
+	_, err = pki.Apply(t.Context(), plan, have, nil, nil, now.Add(91*day))
 	want := "verifying what was issued: registry has expired on 2027-02-21 09:30 UTC; yard client has expired on 2027-02-21 09:30 UTC"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 
 	plan.Leaves = nil
-	_, err = pki.Apply(plan, have, nil, now.Add(-day))
+	_, err = pki.Apply(t.Context(), plan, have, nil, nil, now.Add(-day))
 	if got := wantError[*pki.FindingsError](t, err); len(got.Findings) != 1 {
 		t.Errorf("CA of the future: got %v", err)
 	}

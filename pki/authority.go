@@ -1,8 +1,8 @@
 package pki
 
 import (
+	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ const backdate = 5 * time.Minute
 const pathLen = 1
 
 var (
+	oidSubjectAltName  = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
 	oidAuthorityKeyID  = asn1.ObjectIdentifier{2, 5, 29, 35}
 )
@@ -67,58 +69,78 @@ func newKey(t KeyType) (crypto.Signer, error) {
 	return key.(crypto.Signer), nil
 }
 
-// newCA makes a self-signed CA with a new key.
-func newCA(plan CAPlan, now time.Time) (*KeyPair, error) {
+// newCA makes a CA with a new key: self-signed, or signed by the parent.
+func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
+	if plan.Issuer != "" && (parent == nil || parent.Key == nil) {
+		return nil, &LockedError{CA: TitleOfCA(plan.Issuer)}
+	}
 	key, err := newKey(plan.Key)
 	if err != nil {
 		return nil, err
 	}
+	self := parent == nil || plan.Issuer == ""
+	if self {
+		parent = &KeyPair{Key: key}
+	}
 	ski := subjectKeyID(key.Public())
-	extensions, err := caExtensions(plan.Constraints, ski)
+	extensions, err := caExtensions(plan.Constraints, ski, self)
 	if err != nil {
 		return nil, err
 	}
 	request := x509.CertificateRequest{Subject: pkix.Name{
-		CommonName:   caCommonName(plan.Name, ski),
+		CommonName:   caCommonName(plan, ski),
 		Organization: []string{organization},
 	}}
-	// No extended key usage: it would bind every leaf below it (facts P33).
-	profile := config.SigningProfile{
-		Usage:        []string{"cert sign", "crl sign"},
-		CAConstraint: config.CAConstraint{IsCA: true, MaxPathLen: pathLen},
+	notBefore, notAfter := now.UTC().Truncate(time.Second).Add(-backdate), now.UTC().Truncate(time.Second).Add(plan.Validity)
+	if !self {
+		notBefore, notAfter = withinCA(parent.Cert, notBefore, notAfter)
 	}
-	now = now.UTC().Truncate(time.Second)
-	cert, err := sign(&KeyPair{Key: key}, key, request, profile, cfsigner.SignRequest{
-		NotBefore:  now.Add(-backdate),
-		NotAfter:   now.Add(plan.Validity),
-		Extensions: extensions,
-	})
+	s, err := newSigner(parent, parent.Cert, caProfile(self))
 	if err != nil {
 		return nil, err
 	}
-	return &KeyPair{Cert: cert, Key: key}, nil
+	cert, err := s.sign(key, request, cfsigner.SignRequest{NotBefore: notBefore, NotAfter: notAfter, Extensions: extensions})
+	if err != nil {
+		return nil, err
+	}
+	out := &KeyPair{Cert: cert, Key: key}
+	if !self {
+		out.Chain = parent.Certs()
+	}
+	return out, nil
+}
+
+// caProfile has no extended key usage: it would bind every leaf below it (facts
+// P33). A CA below another one signs leaves only.
+func caProfile(self bool) config.SigningProfile {
+	constraint := config.CAConstraint{IsCA: true, MaxPathLen: pathLen}
+	if !self {
+		constraint = config.CAConstraint{IsCA: true, MaxPathLenZero: true}
+	}
+	return config.SigningProfile{Usage: []string{"cert sign", "crl sign"}, CAConstraint: constraint}
 }
 
 // caCommonName ends in the generation, so that CAs of one stack have different
 // subjects: the same subject twice makes verification depend on the order of
 // the bundle (facts, rotation 11). The name is cut to leave room for it.
-func caCommonName(name string, ski []byte) string {
-	const format = "certyard %s CA G1 %s"
-	room := maxCommonName - len(fmt.Sprintf(format, "", shortID(ski)))
-	return fmt.Sprintf(format, name[:min(len(name), room)], shortID(ski))
+func caCommonName(plan CAPlan, ski []byte) string {
+	name := func(stack string) string {
+		return fmt.Sprintf("certyard %s %s G%d %s", stack, plan.Title(), max(1, plan.Generation), shortID(ski))
+	}
+	room := maxCommonName - len(name(""))
+	return name(plan.Stack[:min(len(plan.Stack), room)])
 }
 
 // caExtensions returns what cfssl has no field for: the name constraints, and
-// the authority key id, which Go leaves out of a self-signed certificate.
-func caExtensions(c Constraints, ski []byte) ([]cfsigner.Extension, error) {
-	aki, err := asn1.Marshal(struct {
-		KeyID []byte `asn1:"tag:0"`
-	}{ski})
-	if err != nil {
-		return nil, fmt.Errorf("encoding authority key id: %w", err)
-	}
-	extensions := []cfsigner.Extension{
-		{ID: config.OID(oidAuthorityKeyID), Value: hex.EncodeToString(aki)},
+// the authority key id of a self-signed certificate.
+func caExtensions(c Constraints, ski []byte, self bool) ([]cfsigner.Extension, error) {
+	var extensions []cfsigner.Extension
+	if self {
+		aki, err := selfKeyID(ski)
+		if err != nil {
+			return nil, err
+		}
+		extensions = append(extensions, aki)
 	}
 	if c.empty() {
 		return extensions, nil
@@ -134,61 +156,152 @@ func caExtensions(c Constraints, ski []byte) ([]cfsigner.Extension, error) {
 	}), nil
 }
 
-// newLeaf signs a certificate for the key.
-func newLeaf(ca *KeyPair, leaf LeafPlan, key crypto.Signer, now time.Time) (*x509.Certificate, error) {
-	request := x509.CertificateRequest{
-		Subject:  pkix.Name{CommonName: leaf.commonName(), Organization: []string{organization}},
-		DNSNames: leaf.SANs.DNS(),
-	}
-	// The SANs go in typed. Given as hosts, cfssl would guess what each is,
-	// and make e-mail addresses and URIs of some (local.OverrideHosts).
-	for _, ip := range leaf.SANs.IPs() {
-		request.IPAddresses = append(request.IPAddresses, ip.AsSlice())
-	}
-	notBefore, notAfter := leafDates(ca.Cert, leaf.Validity, now)
-	profile := config.SigningProfile{Usage: leafUsages(leaf)}
-	return sign(ca, key, request, profile, cfsigner.SignRequest{NotBefore: notBefore, NotAfter: notAfter})
-}
-
-// leafUsages gives RSA servers keyEncipherment too: TLS 1.2 suites with RSA key
-// exchange need it, and only those.
-func leafUsages(leaf LeafPlan) []string {
-	if leaf.Role == RoleClient {
-		return []string{"digital signature", "client auth"}
-	}
-	usages := []string{"digital signature", "server auth"}
-	if leaf.Key == RSA2048 || leaf.Key == RSA3072 || leaf.Key == RSA4096 {
-		usages = append(usages, "key encipherment")
-	}
-	return usages
-}
-
-// leafDates keeps a leaf within the life of its CA: verifiers check both dates
-// (facts P34).
-func leafDates(ca *x509.Certificate, validity time.Duration, now time.Time) (notBefore, notAfter time.Time) {
-	now = now.UTC().Truncate(time.Second)
-	notBefore, notAfter = now.Add(-backdate), now.Add(validity)
-	if notBefore.Before(ca.NotBefore) {
-		notBefore = ca.NotBefore
-	}
-	if notAfter.After(ca.NotAfter) {
-		notAfter = ca.NotAfter
-	}
-	return notBefore, notAfter
-}
-
-// sign has cfssl sign a certificate for key. An issuer without a certificate
-// signs itself. cfssl adds a random serial of 159 bits and the key ids.
-func sign(issuer *KeyPair, key crypto.Signer, request x509.CertificateRequest,
-	profile config.SigningProfile, details cfsigner.SignRequest) (*x509.Certificate, error) {
-	silence()
-	der, err := x509.CreateCertificateRequest(rand.Reader, &request, key)
+// selfKeyID is the authority key id of a self-signed certificate, which Go
+// leaves out.
+func selfKeyID(ski []byte) (cfsigner.Extension, error) {
+	aki, err := asn1.Marshal(struct {
+		KeyID []byte `asn1:"tag:0"`
+	}{ski})
 	if err != nil {
-		return nil, fmt.Errorf("requesting certificate: %w", err)
+		return cfsigner.Extension{}, fmt.Errorf("encoding authority key id: %w", err)
 	}
-	details.Request = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	return cfsigner.Extension{ID: config.OID(oidAuthorityKeyID), Value: hex.EncodeToString(aki)}, nil
+}
 
+// sanExtension takes the SANs over from a request, as they are: cfssl leaves the
+// names of a CA out.
+func sanExtension(csr []byte) (cfsigner.Extension, error) {
+	block, _ := pem.Decode(csr)
+	if block == nil {
+		return cfsigner.Extension{}, errors.New("reading request: it is no PEM")
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return cfsigner.Extension{}, fmt.Errorf("reading request: %w", err)
+	}
+	for _, e := range request.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			return cfsigner.Extension{ID: config.OID(e.Id), Critical: e.Critical, Value: hex.EncodeToString(e.Value)}, nil
+		}
+	}
+	return cfsigner.Extension{}, errors.New("reading request: it has no SANs")
+}
+
+// localAuthority signs leaves with the key of a CA.
+type localAuthority struct {
+	ca *KeyPair
+
+	mu      sync.Mutex
+	signers map[string]*cfsslSigner // by usages: making one costs as much as a signature
+}
+
+// Local returns the authority that signs with a CA whose key is here. It may
+// be used by several goroutines at once.
+func Local(ca *KeyPair) Authority {
+	return &localAuthority{ca: ca, signers: map[string]*cfsslSigner{}}
+}
+
+// Sign signs the request. The validity is cut to that of the CA, which
+// verifiers check too (facts P34).
+func (l *localAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate, error) {
+	if l.ca.Key == nil {
+		return nil, &LockedError{CA: l.ca.Cert.Subject.CommonName}
+	}
+	s, err := l.signer(leafUsages(r.Leaf))
+	if err != nil {
+		return nil, err
+	}
+	notBefore, notAfter := withinCA(l.ca.Cert, r.NotBefore, r.NotAfter)
+	cert, err := s.signRequest(cfsigner.SignRequest{Request: string(r.CSR), NotBefore: notBefore, NotAfter: notAfter})
+	if err != nil {
+		return nil, err
+	}
+	return append([]*x509.Certificate{cert}, l.ca.intermediates()...), nil
+}
+
+// signer returns the signer for the usages. cfssl's changes nothing of itself
+// while it signs with a CA's certificate, so it is shared.
+func (l *localAuthority) signer(usages []string) (*cfsslSigner, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := strings.Join(usages, ",")
+	if s := l.signers[key]; s != nil {
+		return s, nil
+	}
+	s, err := newSigner(l.ca, l.ca.Cert, config.SigningProfile{Usage: usages})
+	if err == nil {
+		l.signers[key] = s
+	}
+	return s, err
+}
+
+// selfAuthority signs a leaf with its own key.
+type selfAuthority struct {
+	key  crypto.Signer
+	leaf LeafPlan
+}
+
+func selfSigned(key crypto.Signer, leaf LeafPlan) Authority { return &selfAuthority{key, leaf} }
+
+// Sign signs the request. cfssl signs no leaf without a CA, so it is shown one
+// that has the leaf's own name.
+//
+// The certificate is a CA, since GnuTLS accepts nothing else as trust anchor,
+// and has no extended key usage, since NSS takes a CA with one for no server.
+// It may sign its own names alone: with the key somebody can do no more than
+// the server itself.
+func (a *selfAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate, error) {
+	ski := subjectKeyID(a.key.Public())
+	extensions, err := caExtensions(onlyThese(a.leaf.SANs), ski, true)
+	if err != nil {
+		return nil, err
+	}
+	sans, err := sanExtension(r.CSR)
+	if err != nil {
+		return nil, err
+	}
+	extensions = append(extensions, sans)
+	profile := config.SigningProfile{
+		Usage:        append(keyUsages(r.Leaf), "cert sign"),
+		CAConstraint: config.CAConstraint{IsCA: true, MaxPathLenZero: true},
+	}
+	self := &x509.Certificate{Subject: r.Leaf.subject(), SubjectKeyId: ski, PublicKey: a.key.Public()}
+	s, err := newSigner(&KeyPair{Key: a.key}, self, profile)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.signRequest(cfsigner.SignRequest{
+		Request: string(r.CSR), NotBefore: r.NotBefore, NotAfter: r.NotAfter, Extensions: extensions,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []*x509.Certificate{cert}, nil
+}
+
+// leafUsages returns the key usages of a leaf and its role.
+func leafUsages(leaf LeafPlan) []string {
+	return append(keyUsages(leaf), string(leaf.Role)+" auth")
+}
+
+// keyUsages gives RSA servers keyEncipherment too: TLS 1.2 suites with RSA key
+// exchange need it, and NSS asks for it.
+func keyUsages(leaf LeafPlan) []string {
+	if leaf.Role == RoleServer && isRSA(leaf.Key) {
+		return []string{"digital signature", "key encipherment"}
+	}
+	return []string{"digital signature"}
+}
+
+// cfsslSigner is cfssl's, with one profile.
+type cfsslSigner struct{ local *local.Signer }
+
+// newSigner returns a signer for a key. Without a certificate of the issuer it
+// signs CAs that sign themselves.
+func newSigner(issuer *KeyPair, cert *x509.Certificate, profile config.SigningProfile) (*cfsslSigner, error) {
+	silence()
 	profile.ExtensionWhitelist = map[string]bool{
+		oidSubjectAltName.String():  true,
 		oidNameConstraints.String(): true,
 		oidAuthorityKeyID.String():  true,
 	}
@@ -196,11 +309,31 @@ func sign(issuer *KeyPair, key crypto.Signer, request x509.CertificateRequest,
 	// without an expiry.
 	profile.Expiry = time.Hour
 	policy := &config.Signing{Default: &profile}
-	s, err := local.NewSigner(issuer.Key, issuer.Cert, cfsigner.DefaultSigAlgo(issuer.Key), policy)
+	s, err := local.NewSigner(issuer.Key, cert, cfsigner.DefaultSigAlgo(issuer.Key), policy)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate: %w", translate(err))
 	}
-	out, err := s.Sign(details)
+	return &cfsslSigner{s}, nil
+}
+
+// sign signs a certificate for a key.
+func (s *cfsslSigner) sign(key crypto.Signer, request x509.CertificateRequest, details cfsigner.SignRequest) (*x509.Certificate, error) {
+	csr, err := requestPEM(&request, key)
+	if err != nil {
+		return nil, err
+	}
+	details.Request = string(csr)
+	return s.signRequest(details)
+}
+
+// signRequest signs, and returns only what no lint of RFC 5280 objects to.
+// cfssl adds a random serial of 159 bits and the key ids.
+//
+// cfssl can lint by itself, before it signs. That fails with every CA that was
+// parsed: it signs a trial certificate with a key of its own, and since Go 1.16
+// x509.CreateCertificate holds the key against the CA's certificate.
+func (s *cfsslSigner) signRequest(details cfsigner.SignRequest) (*x509.Certificate, error) {
+	out, err := s.local.Sign(details)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate: %w", translate(err))
 	}
@@ -208,7 +341,14 @@ func sign(issuer *KeyPair, key crypto.Signer, request x509.CertificateRequest,
 	if block == nil {
 		return nil, errors.New("signing certificate: cfssl returned no PEM")
 	}
-	return x509.ParseCertificate(block.Bytes)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("signing certificate: %w", err)
+	}
+	if findings := Lint(cert); len(findings) > 0 {
+		return nil, fmt.Errorf("linting what was signed: %w", &FindingsError{findings})
+	}
+	return cert, nil
 }
 
 // subjectKeyID returns what cfssl will put into the certificate of a key. It is

@@ -22,18 +22,18 @@ func TestEveryKeyType(t *testing.T) {
 		t.Run(string(keyType), func(t *testing.T) {
 			t.Parallel()
 			plan := yardPlan(t)
-			plan.CA.Key = keyType
-			plan.CA.Constraints.IPs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			plan.CAs[0].Key = keyType
+			plan.CAs[0].Constraints.IPs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 			for i := range plan.Leaves {
 				plan.Leaves[i].Key = keyType
 			}
 			have := issued(t, plan, now)
-			ca := have.CA.Cert
+			ca := have.CAs["ca"].Cert
 			checkCA(t, ca)
 			for name, kp := range have.Leaves {
 				checkLeaf(t, name, kp, ca)
 			}
-			for _, kp := range []*pki.KeyPair{have.CA, have.Leaves["registry"], have.Leaves["client"]} {
+			for _, kp := range []*pki.KeyPair{have.CAs["ca"], have.Leaves["registry"], have.Leaves["client"]} {
 				if got := pki.KeyTypeOf(kp.Cert.PublicKey); got != keyType {
 					t.Errorf("%s has a key of type %s", kp.Cert.Subject, got)
 				}
@@ -140,28 +140,28 @@ func checkSerial(t *testing.T, name string, cert *x509.Certificate) {
 
 func TestLeafStaysWithinCA(t *testing.T) {
 	plan := yardPlan(t)
-	plan.CA.Validity = 30 * day
+	plan.CAs[0].Validity = 30 * day
 	have := issued(t, plan, now)
 	for name, kp := range have.Leaves {
-		checkDates(t, name, kp.Cert, have.CA.Cert.NotBefore, have.CA.Cert.NotAfter)
+		checkDates(t, name, kp.Cert, have.CAs["ca"].Cert.NotBefore, have.CAs["ca"].Cert.NotAfter)
 	}
 	// Two minutes later the backdating would reach behind the CA, were it not
 	// cut at the other end too; four before it would.
 	plan.Leaves[0].Validity = 10 * day
 	early := now.Add(-2 * time.Minute)
-	again, err := pki.Apply(plan, pki.Material{CA: have.CA}, []pki.Step{
-		{Action: pki.Issue, Name: "registry"}, {Action: pki.Issue, Name: "client"}}, early)
+	again, err := pki.Apply(t.Context(), plan, pki.Material{CAs: onlyCA(have.CAs["ca"])}, []pki.Step{
+		{Action: pki.Issue, Name: "registry"}, {Action: pki.Issue, Name: "client"}}, nil, early)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkDates(t, "early", again.Leaves["registry"].Cert, have.CA.Cert.NotBefore, early.Add(10*day))
+	checkDates(t, "early", again.Leaves["registry"].Cert, have.CAs["ca"].Cert.NotBefore, early.Add(10*day))
 }
 
 // TestFractions: certificates hold whole seconds, and no date may be rounded
 // past the one that was asked for.
 func TestFractions(t *testing.T) {
 	have := issued(t, yardPlan(t), now.Add(999*time.Millisecond))
-	checkDates(t, "CA", have.CA.Cert, now.Add(-5*time.Minute), now.Add(3650*day))
+	checkDates(t, "CA", have.CAs["ca"].Cert, now.Add(-5*time.Minute), now.Add(3650*day))
 	steps, err := pki.Diff(yardPlan(t), have, now.Add(999*time.Millisecond))
 	if err != nil || steps[1].Action != pki.Keep {
 		t.Errorf("got %v, %v", steps, err)
@@ -170,8 +170,8 @@ func TestFractions(t *testing.T) {
 
 func TestUnconstrainedCA(t *testing.T) {
 	plan := yardPlan(t)
-	plan.CA.Constraints = pki.Constraints{}
-	ca := issued(t, plan, now).CA.Cert
+	plan.CAs[0].Constraints = pki.Constraints{}
+	ca := issued(t, plan, now).CAs["ca"].Cert
 	for _, ext := range ca.Extensions {
 		if ext.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 30}) {
 			t.Error("there is a name constraints extension")
@@ -181,15 +181,15 @@ func TestUnconstrainedCA(t *testing.T) {
 
 func TestLongStackName(t *testing.T) {
 	plan := yardPlan(t)
-	plan.CA.Name = strings.Repeat("long", 30)
-	ca := issued(t, plan, now).CA.Cert
+	plan.CAs[0].Stack = strings.Repeat("long", 30)
+	ca := issued(t, plan, now).CAs["ca"].Cert
 	if cn := ca.Subject.CommonName; len(cn) != 64 || !strings.HasSuffix(cn, " CA G1 "+pki.Generation(ca)) {
 		t.Errorf("got common name %q of %d characters", cn, len(cn))
 	}
 }
 
 func TestGenerationsDiffer(t *testing.T) {
-	a, b := issued(t, yardPlan(t), now).CA.Cert, issued(t, yardPlan(t), now).CA.Cert
+	a, b := issued(t, yardPlan(t), now).CAs["ca"].Cert, issued(t, yardPlan(t), now).CAs["ca"].Cert
 	if a.Subject.String() == b.Subject.String() || pki.Fingerprint(a) == pki.Fingerprint(b) {
 		t.Errorf("two CAs have the subject %s and fingerprint %s", a.Subject, pki.Fingerprint(a))
 	}
@@ -197,7 +197,7 @@ func TestGenerationsDiffer(t *testing.T) {
 
 // TestGenerationWithoutKeyID: CAs of other makers may lack the extension.
 func TestGenerationWithoutKeyID(t *testing.T) {
-	ca := issued(t, yardPlan(t), now).CA.Cert
+	ca := issued(t, yardPlan(t), now).CAs["ca"].Cert
 	bare := *ca
 	bare.SubjectKeyId = nil
 	if got := pki.Generation(&bare); got != pki.Generation(ca) {
@@ -221,8 +221,8 @@ func TestSilence(t *testing.T) {
 func TestPlainErrors(t *testing.T) {
 	plan := yardPlan(t)
 	have := issued(t, plan, now)
-	have.CA = &pki.KeyPair{Cert: have.CA.Cert, Key: issued(t, plan, now).CA.Key}
-	_, err := pki.Apply(plan, have, []pki.Step{{Action: pki.Renew, Name: "registry"}}, now)
+	have.CAs["ca"] = &pki.KeyPair{Cert: have.CAs["ca"].Cert, Key: issued(t, plan, now).CAs["ca"].Key}
+	_, err := pki.Apply(t.Context(), plan, have, []pki.Step{{Action: pki.Renew, Name: "registry"}}, nil, now)
 	want := "renewing registry server leaf: signing certificate: x509: provided PrivateKey doesn't match parent's PublicKey"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/x509"
 	"encoding/asn1"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,25 +13,43 @@ import (
 // section 4.2.1.10). DNS names permit themselves and everything below them.
 // The two lists are independent: a CA with names only may sign for every
 // address, and the other way around (facts P32). The zero value permits all.
+//
+// What is excluded is taken away from what is permitted. This package reads it
+// from the CAs of others and never writes it.
 type Constraints struct {
 	DNS []string
 	IPs []netip.Prefix
+
+	ExcludedDNS []string
+	ExcludedIPs []netip.Prefix
 }
 
-// ConstraintsOf returns the permitted names and addresses of a CA certificate.
-// Excluded ones, which this package never writes, are left to [Verify].
+// ConstraintsOf returns the names and addresses that a CA certificate permits
+// and excludes.
 func ConstraintsOf(ca *x509.Certificate) Constraints {
-	var c Constraints
-	for _, name := range ca.PermittedDNSDomains {
-		c.DNS = append(c.DNS, strings.ToLower(name))
+	return Constraints{
+		DNS: lower(ca.PermittedDNSDomains), IPs: networks(ca.PermittedIPRanges),
+		ExcludedDNS: lower(ca.ExcludedDNSDomains), ExcludedIPs: networks(ca.ExcludedIPRanges),
 	}
-	for _, ipnet := range ca.PermittedIPRanges {
-		if addr, ok := netip.AddrFromSlice(ipnet.IP); ok {
-			ones, _ := ipnet.Mask.Size()
-			c.IPs = append(c.IPs, netip.PrefixFrom(addr, ones))
+}
+
+func lower(names []string) []string {
+	var out []string
+	for _, name := range names {
+		out = append(out, strings.ToLower(name))
+	}
+	return out
+}
+
+func networks(ranges []*net.IPNet) []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range ranges {
+		if addr, ok := netip.AddrFromSlice(r.IP); ok {
+			ones, _ := r.Mask.Size()
+			out = append(out, netip.PrefixFrom(addr, ones))
 		}
 	}
-	return c
+	return out
 }
 
 // Uncovered lists the SANs that the constraints do not permit, in the order of
@@ -51,19 +70,54 @@ func (c Constraints) Uncovered(s SANs) []string {
 }
 
 func (c Constraints) permitsName(name string) bool {
-	return len(c.DNS) == 0 || slices.ContainsFunc(c.DNS, func(domain string) bool {
-		domain = normalName(domain)
-		// A leading dot, which CAs of other makers may have, leaves the
-		// domain itself out.
-		below := "." + strings.TrimPrefix(domain, ".")
-		return domain == "" || name == domain || strings.HasSuffix(name, below)
-	})
+	permitted := func(domain string) bool { return belongs(name, domain) }
+	excluded := func(domain string) bool {
+		// A wildcard stands for every name below it, the excluded one too.
+		parent, wild := strings.CutPrefix(name, "*.")
+		return belongs(name, domain) || wild && belongs(domain, parent)
+	}
+	return (len(c.DNS) == 0 || slices.ContainsFunc(c.DNS, permitted)) && !slices.ContainsFunc(c.ExcludedDNS, excluded)
+}
+
+// belongs reports whether a name is a domain or below one. A leading dot, which
+// CAs of other makers may have, leaves the domain itself out.
+func belongs(name, domain string) bool {
+	domain = normalName(domain)
+	below := "." + strings.TrimPrefix(domain, ".")
+	return domain == "" || name == domain || strings.HasSuffix(name, below)
 }
 
 func (c Constraints) permitsIP(ip netip.Addr) bool {
-	return len(c.IPs) == 0 || slices.ContainsFunc(c.IPs, func(p netip.Prefix) bool {
-		return p.Contains(ip)
-	})
+	within := func(prefixes []netip.Prefix) bool {
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
+	}
+	return (len(c.IPs) == 0 || within(c.IPs)) && !within(c.ExcludedIPs)
+}
+
+// onlyThese permits exactly the names and addresses, and nothing where there is
+// none of a kind: what is not constrained would be permitted.
+func onlyThese(s SANs) Constraints {
+	c := nothing()
+	if len(s.dns) > 0 {
+		c.DNS = nil
+	}
+	if len(s.ips) > 0 {
+		c.IPs = nil
+	}
+	for _, name := range s.dns {
+		c.DNS = append(c.DNS, strings.TrimPrefix(name, "*."))
+	}
+	for _, ip := range s.ips {
+		c.IPs = append(c.IPs, netip.PrefixFrom(ip, ip.BitLen()))
+	}
+	return c
+}
+
+// nothing permits a name and networks that nobody has: RFC 6761, 5737 and 3849.
+func nothing() Constraints {
+	return Constraints{DNS: []string{"invalid"}, IPs: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"),
+	}}
 }
 
 // problems lists what is wrong with constraints that are to be written.

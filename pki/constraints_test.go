@@ -54,7 +54,7 @@ func TestUncoveredAgreesWithVerifier(t *testing.T) {
 	var accepted, refused int
 	for range 300 {
 		c := Constraints{DNS: some(random, domains, 3), IPs: some(random, networks, 4)}
-		ca, err := newCA(CAPlan{Name: "test", Key: ECDSAP256, Validity: time.Hour, Constraints: c}, constraintsNow)
+		ca, err := newCA(CAPlan{Name: CAName, Stack: "test", Key: ECDSAP256, Validity: time.Hour, Constraints: c}, nil, constraintsNow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,10 +63,15 @@ func TestUncoveredAgreesWithVerifier(t *testing.T) {
 			continue
 		}
 		leaf := LeafPlan{Name: "leaf", Role: RoleServer, SANs: sans, Validity: time.Hour}
-		cert, err := newLeaf(ca, leaf, key, constraintsNow)
+		request, err := NewRequest(leaf, key, constraintsNow)
 		if err != nil {
 			t.Fatal(err)
 		}
+		chain, err := Local(ca).Sign(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := chain[0]
 		_, verifyErr := cert.Verify(x509.VerifyOptions{Roots: NewTrustBundle(ca.Cert).Pool(), CurrentTime: constraintsNow})
 		uncovered := c.Uncovered(sans)
 		if (verifyErr == nil) != (len(uncovered) == 0) {
@@ -103,7 +108,7 @@ func TestConstraintsOfForeignCA(t *testing.T) {
 func TestConstraintsInCertificate(t *testing.T) {
 	want := Constraints{DNS: []string{"registry", "internal"}, IPs: prefixes("10.32.0.0/11", "fd00:8000::/17")}
 	given := Constraints{DNS: []string{"registry", "Internal."}, IPs: prefixes("10.33.1.1/11", "fd00:8000::5/17")}
-	ca, err := newCA(CAPlan{Name: "test", Key: ECDSAP256, Validity: time.Hour, Constraints: given}, constraintsNow)
+	ca, err := newCA(CAPlan{Name: CAName, Stack: "test", Key: ECDSAP256, Validity: time.Hour, Constraints: given}, nil, constraintsNow)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package pki
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,96 +17,133 @@ const (
 	Issue   Action = "issue"
 	Renew   Action = "renew"
 	Reissue Action = "reissue"
+	Await   Action = "await"
 )
 
 // Step is one line of what [Diff] finds: an action, what it is done to, and
 // why.
 type Step struct {
 	Action Action
-	Name   string // CAName, or the name of a leaf
+	Name   string // of a CA or a leaf
 	Cause  string // as "name build.lan is missing"
 }
 
-// Material is what there is. CA is nil, and a leaf is absent from the map, as
-// long as there is none.
+// Material is what there is, by the names of the plan. What does not exist is
+// not in the maps. A leaf without a certificate is a key that waits for one.
 type Material struct {
-	CA     *KeyPair
-	Leaves map[string]*KeyPair // by the name in the plan
+	CAs    map[string]*KeyPair
+	Leaves map[string]*KeyPair
 }
 
-// Diff compares the plan with what there is and returns a step for the CA and
+// Diff compares the plan with what there is and returns a step for each CA and
 // for each leaf in the order of the plan, keep included. Leaves that are not in
 // the plan are ignored.
 //
-// Where no step can help without replacing a key or the CA, Diff returns all
+// Where no step can help without replacing a key or a CA, Diff returns all
 // the reasons joined and no steps: *[PlanError], *[CAError], *[CAExpiredError],
-// *[ConstraintError], *[ForeignError], *[KeyTypeError], *[MismatchError].
+// *[ConstraintError], *[ForeignError], *[KeyTypeError], *[MismatchError],
+// *[MissingError], *[OfflineError].
 func Diff(plan Plan, have Material, now time.Time) ([]Step, error) {
 	if err := errors.Join(plan.problems()...); err != nil {
 		return nil, err
 	}
-	errs := caProblems(have.CA, now)
-	if have.CA != nil {
-		errs = append(errs, keyTypeProblem("CA", have.CA, plan.CA.Key)...)
+	d := differ{plan: plan, have: have, now: now}
+	for _, ca := range plan.CAs {
+		d.ca(ca)
 	}
-	steps := []Step{caStep(have.CA)}
 	for _, leaf := range plan.Leaves {
-		errs = append(errs, constraintProblem(plan.CA, have.CA, leaf)...)
-		errs = append(errs, leafProblems(leaf, have)...)
-		steps = append(steps, leafStep(leaf, have, now))
+		d.leaf(leaf)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(d.errs...); err != nil {
 		return nil, err
 	}
-	return steps, nil
+	return d.steps, nil
 }
 
-// caProblems lists what keeps an existing CA from signing.
-func caProblems(ca *KeyPair, now time.Time) []error {
-	if ca == nil {
+// Signers returns the names of the CAs that have to sign for the steps to be
+// carried out, each once. A new CA that signs itself is not one of them.
+func Signers(plan Plan, steps []Step) []string {
+	issuers := map[string]string{}
+	for _, ca := range plan.CAs {
+		issuers[ca.Name] = ca.Issuer
+	}
+	for _, leaf := range plan.Leaves {
+		issuers[leaf.Name] = leaf.Issuer
+	}
+	var out []string
+	for _, step := range steps {
+		signs := step.Action != Keep && step.Action != Await
+		if name := issuers[step.Name]; signs && name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// differ collects steps and problems, so that all of them are reported at once.
+type differ struct {
+	plan  Plan
+	have  Material
+	now   time.Time
+	steps []Step
+	errs  []error
+}
+
+func (d *differ) problem(errs ...error) { d.errs = append(d.errs, errs...) }
+
+// signer returns the CA that will sign for a name, nil for one that is yet to
+// be made or for a leaf that signs itself.
+func (d *differ) signer(name string) *KeyPair {
+	if ca, _ := d.plan.ca(name); ca.Replace != "" {
 		return nil
 	}
-	var errs []error
-	add := func(problem string) {
-		errs = append(errs, &CAError{Generation(ca.Cert), problem})
-	}
-	if !ca.matches() {
-		errs = append(errs, &MismatchError{Name: "CA"})
-	}
-	if !ca.Cert.BasicConstraintsValid || !ca.Cert.IsCA {
-		add("is not a CA certificate")
-	}
-	if ca.Cert.KeyUsage != 0 && ca.Cert.KeyUsage&x509.KeyUsageCertSign == 0 {
-		add("may not sign certificates (key usage)")
-	}
-	if !usableForBothRoles(ca.Cert) {
-		add("is limited by an extended key usage, which binds all its leaves")
-	}
-	if now.Before(ca.Cert.NotBefore) {
-		add("is not valid before " + date(ca.Cert.NotBefore) + " (it is " + date(now) + ")")
-	}
-	if now.After(ca.Cert.NotAfter) {
-		errs = append(errs, &CAExpiredError{Generation(ca.Cert), ca.Cert.NotAfter, now})
-	}
-	return errs
+	return d.have.CAs[name]
 }
 
-// usableForBothRoles: the usages of a CA, if it has any, limit what its leaves
-// are good for (facts P33).
-func usableForBothRoles(ca *x509.Certificate) bool {
-	if len(ca.ExtKeyUsage)+len(ca.UnknownExtKeyUsage) == 0 {
-		return true
+func (d *differ) ca(plan CAPlan) {
+	have := d.have.CAs[plan.Name]
+	step := caStep(plan, have)
+	d.steps = append(d.steps, step)
+	if step.Action == Issue {
+		d.canSign(plan.Issuer, plan.Title())
+		return
 	}
-	var server, client bool
-	for _, usage := range ca.ExtKeyUsage {
-		server = server || usage == x509.ExtKeyUsageServerAuth || usage == x509.ExtKeyUsageAny
-		client = client || usage == x509.ExtKeyUsageClientAuth || usage == x509.ExtKeyUsageAny
+	if have == nil {
+		d.problem(&MissingError{Name: plan.Title()})
+		return
 	}
-	return server && client
+	d.problem(caProblems(have, d.plan.rolesBelow(plan.Name), d.now)...)
+	if plan.Keyholder == KeyHere {
+		d.problem(keyTypeProblem(plan.Title(), have, plan.Key)...)
+	}
+	if parent := d.have.CAs[plan.Issuer]; parent != nil && !signedBy(have.Cert, parent.Cert) {
+		d.problem(&ForeignError{Leaf: plan.Title(), CA: Generation(parent.Cert), Issuer: have.Cert.Issuer.CommonName})
+	}
+}
+
+// canSign notes a CA that would have to sign, but whose key was moved away.
+func (d *differ) canSign(issuer, title string) {
+	ca, _ := d.plan.ca(issuer)
+	if have := d.signer(issuer); have != nil && !have.hasKey() && ca.Keyholder == KeyHere {
+		d.problem(&OfflineError{CA: ca.Title(), Generation: Generation(have.Cert), For: title})
+	}
+}
+
+func (d *differ) leaf(leaf LeafPlan) {
+	d.problem(d.constraintProblem(leaf)...)
+	d.problem(d.leafProblems(leaf)...)
+	step := d.leafStep(leaf)
+	if ca, _ := d.plan.ca(leaf.Issuer); step.Action != Keep {
+		if ca.Keyholder == KeyExternal {
+			step.Action = Await
+		}
+		d.canSign(leaf.Issuer, leaf.Title())
+	}
+	d.steps = append(d.steps, step)
 }
 
 func keyTypeProblem(name string, kp *KeyPair, want KeyType) []error {
-	if have := KeyTypeOf(kp.Cert.PublicKey); have != want {
+	if have := KeyTypeOf(kp.public()); have != want {
 		return []error{&KeyTypeError{Name: name, Have: have, Want: want}}
 	}
 	return nil
@@ -114,34 +151,78 @@ func keyTypeProblem(name string, kp *KeyPair, want KeyType) []error {
 
 // constraintProblem holds a planned leaf against the CA that will sign it: the
 // existing one, or else the planned one.
-func constraintProblem(plan CAPlan, ca *KeyPair, leaf LeafPlan) []error {
-	constraints, generation := plan.Constraints, ""
-	if ca != nil {
-		constraints, generation = ConstraintsOf(ca.Cert), Generation(ca.Cert)
+func (d *differ) constraintProblem(leaf LeafPlan) []error {
+	ca, ok := d.plan.ca(leaf.Issuer)
+	if !ok { // self-signed: nobody constrains it
+		return nil
 	}
-	if names := constraints.Uncovered(leaf.SANs); len(names) > 0 {
-		return []error{&ConstraintError{CA: generation, Leaf: leaf.Title(), Names: names}}
+	have := d.signer(leaf.Issuer)
+	if have == nil {
+		if names := ca.Constraints.Uncovered(leaf.SANs); len(names) > 0 {
+			return []error{&ConstraintError{Leaf: leaf.Title(), Names: names}}
+		}
+		return nil
+	}
+	for _, cert := range have.Certs() {
+		if names := ConstraintsOf(cert).Uncovered(leaf.SANs); len(names) > 0 {
+			return []error{&ConstraintError{CA: Generation(cert), Leaf: leaf.Title(), Names: names}}
+		}
 	}
 	return nil
 }
 
 // leafProblems lists what keeps an existing leaf from being kept or replaced.
-func leafProblems(leaf LeafPlan, have Material) []error {
-	kp := have.Leaves[leaf.Name]
+func (d *differ) leafProblems(leaf LeafPlan) []error {
+	kp := d.have.Leaves[leaf.Name]
 	if kp == nil {
 		return nil
 	}
-	var errs []error
+	errs := keyTypeProblem(leaf.Title(), kp, leaf.Key)
+	if kp.Cert == nil {
+		return errs
+	}
 	if !kp.matches() {
 		errs = append(errs, &MismatchError{Name: leaf.Title()})
 	}
-	issuer := kp.Cert.Issuer.CommonName
-	if have.CA == nil {
-		errs = append(errs, &ForeignError{Leaf: leaf.Title(), Issuer: issuer})
-	} else if !signedBy(kp.Cert, have.CA.Cert) {
-		errs = append(errs, &ForeignError{Leaf: leaf.Title(), CA: Generation(have.CA.Cert), Issuer: issuer})
+	if !d.known(kp) {
+		foreign := &ForeignError{Leaf: leaf.Title(), Issuer: kp.Cert.Issuer.CommonName}
+		if ca := d.have.CAs[leaf.Issuer]; ca != nil {
+			foreign.CA = Generation(ca.Cert)
+		}
+		errs = append(errs, foreign)
 	}
-	return append(errs, keyTypeProblem(leaf.Title(), kp, leaf.Key)...)
+	return errs
+}
+
+// known reports whether a leaf was signed by a CA that is here, or by itself.
+// Anything else was put there by somebody.
+func (d *differ) known(kp *KeyPair) bool {
+	for _, ca := range d.have.CAs {
+		if under(kp, ca.Certs()) {
+			return true
+		}
+	}
+	return signedBy(kp.Cert, kp.Cert)
+}
+
+// comesFrom reports whether a leaf is one of the CA's. Others may sign with any
+// CA below the one that we know, or below its root.
+func comesFrom(plan CAPlan, ca, kp *KeyPair) bool {
+	if plan.Keyholder == KeyExternal || plan.Keyholder == KeyRemote {
+		return under(kp, ca.Certs())
+	}
+	return signedBy(kp.Cert, ca.Cert)
+}
+
+// under reports whether one of the issuers has signed a leaf or one of the
+// certificates that it sends along.
+func under(kp *KeyPair, issuers []*x509.Certificate) bool {
+	for _, cert := range kp.Certs() {
+		if slices.ContainsFunc(issuers, func(issuer *x509.Certificate) bool { return signedBy(cert, issuer) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // signedBy looks at the signature alone. CheckSignatureFrom also minds the CA
@@ -150,85 +231,55 @@ func signedBy(cert, ca *x509.Certificate) bool {
 	return ca.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
 }
 
-func caStep(ca *KeyPair) Step {
-	if ca == nil {
-		return Step{Issue, CAName, "there is none"}
+func caStep(plan CAPlan, have *KeyPair) Step {
+	switch {
+	case have == nil && plan.Keyholder == KeyHere:
+		return Step{Issue, plan.Name, "there is none"}
+	case have == nil:
+		return Step{Keep, plan.Name, "comes from outside"}
+	case plan.Replace != "":
+		return Step{Issue, plan.Name, plan.Replace}
+	default:
+		return Step{Keep, plan.Name, "valid until " + date(have.Cert.NotAfter)}
 	}
-	return Step{Keep, CAName, "valid until " + date(ca.Cert.NotAfter)}
 }
 
-func leafStep(leaf LeafPlan, have Material, now time.Time) Step {
-	kp := have.Leaves[leaf.Name]
-	if kp == nil {
+func (d *differ) leafStep(leaf LeafPlan) Step {
+	kp := d.have.Leaves[leaf.Name]
+	if kp == nil || kp.Cert == nil {
 		return Step{Issue, leaf.Name, "there is none"}
 	}
-	if causes := changes(leaf, kp.Cert); len(causes) > 0 {
+	if cause := d.otherCA(leaf, kp); cause != "" {
+		return Step{Reissue, leaf.Name, cause}
+	}
+	if causes := d.changes(leaf, kp.Cert); len(causes) > 0 {
 		return Step{Reissue, leaf.Name, strings.Join(causes, "; ")}
 	}
-	if cause := age(leaf, kp.Cert, have.CA, now); cause != "" {
+	if cause := age(leaf, kp.Cert, d.signer(leaf.Issuer), d.now); cause != "" {
 		return Step{Renew, leaf.Name, cause}
 	}
 	return Step{Keep, leaf.Name, "valid until " + date(kp.Cert.NotAfter)}
 }
 
-// changes lists in what a leaf differs from its plan.
-func changes(leaf LeafPlan, cert *x509.Certificate) []string {
-	var causes []string
-	add := func(format string, args ...any) { causes = append(causes, fmt.Sprintf(format, args...)) }
-	have := SANsOf(cert)
-	if missing := leaf.SANs.without(have); len(missing) > 0 {
-		add("%s missing from the names", strings.Join(missing, ", "))
-	}
-	if extra := have.without(leaf.SANs); len(extra) > 0 {
-		add("%s no longer among the names", strings.Join(extra, ", "))
-	}
-	if len(cert.EmailAddresses)+len(cert.URIs) > 0 {
-		add("it has names that are no hosts")
-	}
-	if why := roleProblem(cert, leaf.Role); why != "" {
-		add("%s", why)
-	}
-	if cn := cert.Subject.CommonName; cn != leaf.commonName() {
-		add("its common name is %q, want %q", cn, leaf.commonName())
-	}
-	if life := cert.NotAfter.Sub(cert.NotBefore) - backdate; life > leaf.Validity.Truncate(time.Second) {
-		add("it is valid for %s, want %s", span(life), span(leaf.Validity))
-	}
-	return causes
-}
-
-// age says why a leaf has to be renewed now, or "". The last third of a life is
-// the time to do it, so that a stack that runs once a month still gets there.
-func age(leaf LeafPlan, cert *x509.Certificate, ca *KeyPair, now time.Time) string {
-	if now.Before(cert.NotBefore) {
-		return "it is not valid before " + date(cert.NotBefore)
-	}
-	left := cert.NotAfter.Sub(now)
-	life := cert.NotAfter.Sub(cert.NotBefore)
-	if left > life/3 {
+// otherCA says why a leaf that one of our CAs has signed needs another one.
+func (d *differ) otherCA(leaf LeafPlan, kp *KeyPair) string {
+	cert := kp.Cert
+	if leaf.Issuer == "" {
+		if !signedBy(cert, cert) {
+			return "it is to be self-signed"
+		}
 		return ""
 	}
-	// Near the end of the CA a new leaf would end with it, as this one does.
-	if ca != nil {
-		if _, end := leafDates(ca.Cert, leaf.Validity, now); !end.After(cert.NotAfter) {
-			return ""
-		}
-	}
-	if left < 0 {
-		return "it has expired on " + date(cert.NotAfter)
-	}
-	return fmt.Sprintf("%s of %s left", span(left), span(life-backdate))
-}
-
-// span writes a duration in the largest unit that it has at least two of.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
+	plan, _ := d.plan.ca(leaf.Issuer)
+	have := d.signer(leaf.Issuer)
 	switch {
-	case d >= 2*day:
-		return fmt.Sprintf("%d days", d/day)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", d/time.Hour)
+	case plan.Replace != "":
+		return "its CA is replaced: " + plan.Replace
+	case have == nil:
+		return "it is to be signed by a new " + plan.Title()
+	case !comesFrom(plan, have, kp):
+		return "it is to be signed by the " + plan.Title()
 	default:
-		return fmt.Sprintf("%d minutes", d/time.Minute)
+		return ""
 	}
 }

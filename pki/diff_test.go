@@ -83,8 +83,8 @@ func checkSteps(t *testing.T, steps []pki.Step, want string) {
 func TestFutureLeaf(t *testing.T) {
 	plan := yardPlan(t)
 	have := issued(t, plan, now)
-	ahead, err := pki.Apply(plan, pki.Material{CA: have.CA},
-		[]pki.Step{{Action: pki.Issue, Name: "registry"}, {Action: pki.Issue, Name: "client"}}, now.Add(day))
+	ahead, err := pki.Apply(t.Context(), plan, pki.Material{CAs: onlyCA(have.CAs["ca"])},
+		[]pki.Step{{Action: pki.Issue, Name: "registry"}, {Action: pki.Issue, Name: "client"}}, nil, now.Add(day))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestFutureLeaf(t *testing.T) {
 // every run of the CA's last days.
 func TestNoUselessRenewal(t *testing.T) {
 	plan := yardPlan(t)
-	plan.CA.Validity = 60 * day
+	plan.CAs[0].Validity = 60 * day
 	have := issued(t, plan, now)
 	steps, err := pki.Diff(plan, have, now.Add(59*day))
 	if err != nil {
@@ -112,7 +112,7 @@ func TestNoUselessRenewal(t *testing.T) {
 func TestDiffErrors(t *testing.T) {
 	plan := yardPlan(t)
 	sound, other := issued(t, plan, now), issued(t, plan, now)
-	generation := pki.Generation(sound.CA.Cert)
+	generation := pki.Generation(sound.CAs["ca"].Cert)
 	for _, c := range []struct {
 		name   string
 		change func(*pki.Plan, *pki.Material, *time.Time)
@@ -122,23 +122,23 @@ func TestDiffErrors(t *testing.T) {
 			"CA GEN has expired on 2036-11-20 09:30 UTC (it is 2036-11-20 10:30 UTC)"},
 		{"CA of the future", func(_ *pki.Plan, _ *pki.Material, at *time.Time) { *at = now.Add(-day) },
 			"CA GEN is not valid before 2026-11-23 09:25 UTC (it is 2026-11-22 09:30 UTC)"},
-		{"CA key type", func(p *pki.Plan, _ *pki.Material, _ *time.Time) { p.CA.Key = pki.RSA3072 },
+		{"CA key type", func(p *pki.Plan, _ *pki.Material, _ *time.Time) { p.CAs[0].Key = pki.RSA3072 },
 			"CA has a key of type ecdsa-p256, want rsa-3072"},
 		{"leaf key type", func(p *pki.Plan, _ *pki.Material, _ *time.Time) { p.Leaves[0].Key = pki.Ed25519 },
 			"registry server leaf has a key of type ecdsa-p256, want ed25519"},
 		{"CA key swapped", func(_ *pki.Plan, m *pki.Material, _ *time.Time) {
-			m.CA = &pki.KeyPair{Cert: sound.CA.Cert, Key: other.CA.Key}
+			m.CAs["ca"] = &pki.KeyPair{Cert: sound.CAs["ca"].Cert, Key: other.CAs["ca"].Key}
 		}, "CA key does not belong to its certificate"},
 		{"leaf key gone", func(_ *pki.Plan, m *pki.Material, _ *time.Time) {
 			m.Leaves["client"] = &pki.KeyPair{Cert: sound.Leaves["client"].Cert}
 		}, "client leaf key does not belong to its certificate"},
 		{"leaf of another CA", func(_ *pki.Plan, m *pki.Material, _ *time.Time) { m.Leaves["registry"] = other.Leaves["registry"] },
-			`registry server leaf was not signed by CA GEN (its issuer is "` + other.CA.Cert.Subject.CommonName + `")`},
-		{"CA removed", func(_ *pki.Plan, m *pki.Material, _ *time.Time) { m.CA = nil },
+			`registry server leaf was not signed by CA GEN (its issuer is "` + other.CAs["ca"].Cert.Subject.CommonName + `")`},
+		{"CA removed", func(_ *pki.Plan, m *pki.Material, _ *time.Time) { delete(m.CAs, "ca") },
 			`registry server leaf was signed by "certyard yard CA G1 GEN", but there is no CA` + "\n" +
 				`client leaf was signed by "certyard yard CA G1 GEN", but there is no CA`},
 		{"name not permitted", func(p *pki.Plan, _ *pki.Material, _ *time.Time) {
-			p.CA.Constraints.DNS = nil // what the plan permits now does not matter
+			p.CAs[0].Constraints.DNS = nil // what the plan permits now does not matter
 			p.Leaves[0].SANs = mustSANs(t, "registry", "build.lan", "example.com")
 		}, "CA GEN may not sign build.lan, example.com for registry server leaf"},
 		{"name not planned to be permitted", func(p *pki.Plan, m *pki.Material, _ *time.Time) {
@@ -148,7 +148,7 @@ func TestDiffErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plan, at := yardPlan(t), now
-			have := pki.Material{CA: sound.CA, Leaves: maps.Clone(sound.Leaves)}
+			have := pki.Material{CAs: onlyCA(sound.CAs["ca"]), Leaves: maps.Clone(sound.Leaves)}
 			c.change(&plan, &have, &at)
 			steps, err := pki.Diff(plan, have, at)
 			if want := strings.ReplaceAll(c.want, "GEN", generation); err == nil || err.Error() != want {
@@ -165,16 +165,16 @@ func TestDiffErrors(t *testing.T) {
 func TestDiffReportsAll(t *testing.T) {
 	plan := yardPlan(t)
 	have, other := issued(t, plan, now), issued(t, plan, now)
-	plan.CA.Key = pki.Ed25519
+	plan.CAs[0].Key = pki.Ed25519
 	plan.Leaves[0].SANs = mustSANs(t, "example.com")
-	have.Leaves["client"] = &pki.KeyPair{Cert: other.Leaves["client"].Cert, Key: have.CA.Key}
+	have.Leaves["client"] = &pki.KeyPair{Cert: other.Leaves["client"].Cert, Key: have.CAs["ca"].Key}
 	_, err := pki.Diff(plan, have, now.Add(4000*day))
 	wantError[*pki.CAExpiredError](t, err)
 	wantError[*pki.MismatchError](t, err)
 	if got := wantError[*pki.KeyTypeError](t, err); got.Name != "CA" || got.Have != pki.ECDSAP256 || got.Want != pki.Ed25519 {
 		t.Errorf("got %+v", got)
 	}
-	if got := wantError[*pki.ConstraintError](t, err); got.CA != pki.Generation(have.CA.Cert) || len(got.Names) != 1 {
+	if got := wantError[*pki.ConstraintError](t, err); got.CA != pki.Generation(have.CAs["ca"].Cert) || len(got.Names) != 1 {
 		t.Errorf("got %+v", got)
 	}
 	if got := wantError[*pki.ForeignError](t, err); got.Leaf != "client leaf" {
@@ -205,7 +205,7 @@ func TestUnusableCA(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ca := forged(t, nil, func(cert *x509.Certificate) { asCA(cert); c.edit(cert) })
 			findings := pki.VerifyCA(ca, now)
-			_, err := pki.Diff(yardPlan(t), pki.Material{CA: ca}, now)
+			_, err := pki.Diff(yardPlan(t), pki.Material{CAs: onlyCA(ca)}, now)
 			if c.want == "" {
 				if err != nil || findings != nil {
 					t.Errorf("got %v and findings %v", err, findings)
@@ -228,7 +228,7 @@ func TestUnusableCA(t *testing.T) {
 func TestForeignLeafNames(t *testing.T) {
 	plan := yardPlan(t)
 	have := issued(t, plan, now)
-	have.Leaves["registry"] = forged(t, have.CA, func(c *x509.Certificate) {
+	have.Leaves["registry"] = forged(t, have.CAs["ca"], func(c *x509.Certificate) {
 		c.EmailAddresses = []string{"root@registry"}
 		c.ExtKeyUsage, c.UnknownExtKeyUsage = nil, []asn1.ObjectIdentifier{{1, 2, 3}}
 	})
@@ -246,10 +246,14 @@ func TestForeignLeafNames(t *testing.T) {
 func TestPlanProblems(t *testing.T) {
 	sans := mustSANs(t, "registry")
 	plan := pki.Plan{
-		CA: pki.CAPlan{Key: "dsa", Validity: time.Second, Constraints: pki.Constraints{DNS: []string{"*.x"}}},
+		CAs: []pki.CAPlan{
+			{Name: "ca", Key: "dsa", Validity: time.Second, Constraints: pki.Constraints{DNS: []string{"*.x"}}},
+			{Name: "ca", Stack: "x", Key: pki.Ed25519, Validity: day},
+			{Name: "root", Stack: "x", Issuer: "gone", Key: pki.Ed25519, Validity: day},
+		},
 		Leaves: []pki.LeafPlan{
-			{Name: "ca", Role: pki.RoleServer, SANs: sans, Key: pki.Ed25519, Validity: day},
-			{Name: "a", Role: pki.RoleServer, Key: pki.Ed25519, Validity: day},
+			{Name: "ca", Issuer: "ca", Role: pki.RoleServer, SANs: sans, Key: pki.Ed25519, Validity: day},
+			{Name: "a", Issuer: "gone", Role: pki.RoleServer, Key: pki.Ed25519, Validity: day},
 			{Name: "a", Role: pki.RoleClient, SANs: sans, Key: pki.Ed25519, Validity: day},
 			{Name: "", Role: "peer", CommonName: strings.Repeat("x", 65), Key: pki.Ed25519, Validity: day},
 		},
@@ -258,9 +262,14 @@ func TestPlanProblems(t *testing.T) {
 planned CA is valid for less than a minute
 planned CA constraint *.x is not a DNS name
 planned CA has no name
+planned CA is there twice
+planned root CA has the unknown name "root"
+planned root CA has the unknown issuer "gone"
 planned ca server leaf has a name that is taken
+planned a server leaf has the unknown issuer "gone"
 planned a server leaf has no SANs, so no client could verify it
 planned a client leaf has a name that is taken
+planned a client leaf is self-signed, which no server can verify
 planned a client leaf has SANs, which name constraints would be held against
 planned  peer leaf has no name
 planned  peer leaf has a common name longer than 64 characters

@@ -33,11 +33,23 @@ func nameProblem(name string) string {
 			return why
 		}
 	}
-	// Resolvers and URL parsers read such a name as an IPv4 address.
-	if strings.Trim(labels[len(labels)-1], "0123456789") == "" {
-		return "ends in a number but is not an IP address"
+	if isNumber(labels[len(labels)-1]) {
+		return "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one"
+	}
+	if len(labels) > 1 && strings.Contains(name, "_") {
+		return "has an underscore, which no host name has; only single names have them here, since compose makes such names of project and service"
 	}
 	return ""
+}
+
+// isNumber reports whether the last label of a name makes it an IPv4 address for
+// those who read the forms of inet_aton: 127.1, 0x7f.1, 2130706433 (URL Standard,
+// section 3.5, "ends in a number").
+func isNumber(label string) bool {
+	if hex, ok := strings.CutPrefix(label, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
 }
 
 // notAName recognizes the other things that people write where a host is
@@ -69,8 +81,8 @@ func notAName(s string) string {
 }
 
 // labelProblem accepts letters, digits, hyphens, and underscores: those are no
-// part of host names by RFC 952, but Compose makes such names, and Go's
-// verifier matches them.
+// part of host names by RFC 952, but compose makes single names with them, and
+// Go's verifier matches them.
 func labelProblem(label string) string {
 	switch {
 	case label == "":

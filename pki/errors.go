@@ -133,6 +133,38 @@ func (e *FindingsError) Error() string {
 	return strings.Join(lines, "; ")
 }
 
+// MissingError says that a CA which comes from outside is not there.
+type MissingError struct{ Name string }
+
+func (e *MissingError) Error() string { return "there is no certificate of the " + e.Name }
+
+// OfflineError says that a CA has to sign whose key was moved away.
+type OfflineError struct {
+	CA         string // as "CA"
+	Generation string
+	For        string // what it has to sign, as "issuing CA"
+}
+
+func (e *OfflineError) Error() string {
+	return fmt.Sprintf("%s %s has to sign the %s, and its key is not here (offline root)", e.CA, e.Generation, e.For)
+}
+
+// UnsignedError says that a leaf waits for its certificate from an external CA.
+type UnsignedError struct {
+	Leaf string // title of the leaf
+	Why  string // as "there is none"
+}
+
+func (e *UnsignedError) Error() string {
+	return fmt.Sprintf("%s has to be signed by the external CA: %s", e.Leaf, e.Why)
+}
+
+// LockedError says that a CA has to sign whose key is encrypted, without its
+// passphrase.
+type LockedError struct{ CA string }
+
+func (e *LockedError) Error() string { return e.CA + " key is encrypted, and there is no passphrase" }
+
 // date is the form of a time in messages: fine enough to tell a wrong clock
 // from an old file.
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

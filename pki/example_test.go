@@ -1,6 +1,7 @@
 package pki_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"time"
@@ -16,13 +17,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	plan := pki.Plan{
-		CA: pki.CAPlan{
-			Name: "demo", Key: pki.ECDSAP256, Validity: 10 * 365 * 24 * time.Hour,
+		CAs: []pki.CAPlan{{
+			Name: pki.CAName, Stack: "demo", Key: pki.ECDSAP256, Validity: 10 * 365 * 24 * time.Hour,
 			Constraints: pki.Constraints{DNS: []string{"registry", "localhost"}},
-		},
+		}},
 		Leaves: []pki.LeafPlan{
-			{Name: "registry", Role: pki.RoleServer, SANs: sans, Key: pki.ECDSAP256, Validity: 90 * 24 * time.Hour},
-			{Name: "client", Role: pki.RoleClient, Key: pki.ECDSAP256, Validity: 90 * 24 * time.Hour},
+			{Name: "registry", Issuer: pki.CAName, Role: pki.RoleServer, SANs: sans, Key: pki.ECDSAP256, Validity: 90 * 24 * time.Hour},
+			{Name: "client", Issuer: pki.CAName, Role: pki.RoleClient, Key: pki.ECDSAP256, Validity: 90 * 24 * time.Hour},
 		},
 	}
 
@@ -33,7 +34,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if have, err = pki.Apply(plan, have, steps, now.Add(later)); err != nil {
+		if have, err = pki.Apply(context.Background(), plan, have, steps, nil, now.Add(later)); err != nil {
 			log.Fatal(err)
 		}
 		for _, s := range steps {

@@ -32,15 +32,20 @@ func mustSANs(t testing.TB, hosts ...string) pki.SANs {
 func yardPlan(t testing.TB) pki.Plan {
 	t.Helper()
 	return pki.Plan{
-		CA: pki.CAPlan{Name: "yard", Key: pki.ECDSAP256, Validity: 3650 * day,
-			Constraints: pki.Constraints{DNS: []string{"registry", "localhost"}}},
+		CAs: []pki.CAPlan{{Name: pki.CAName, Stack: "yard", Key: pki.ECDSAP256, Validity: 3650 * day,
+			Constraints: pki.Constraints{DNS: []string{"registry", "localhost"}}}},
 		Leaves: []pki.LeafPlan{
-			{Name: "registry", Role: pki.RoleServer, SANs: mustSANs(t, "registry", "localhost", "127.0.0.1"),
+			{Name: "registry", Role: pki.RoleServer, Issuer: pki.CAName, SANs: mustSANs(t, "registry", "localhost", "127.0.0.1"),
 				Key: pki.ECDSAP256, Validity: 90 * day},
-			{Name: "client", Role: pki.RoleClient, CommonName: "yard client",
+			{Name: "client", Role: pki.RoleClient, Issuer: pki.CAName, CommonName: "yard client",
 				Key: pki.ECDSAP256, Validity: 90 * day},
 		},
 	}
+}
+
+// onlyCA is the map of one CA.
+func onlyCA(ca *pki.KeyPair) map[string]*pki.KeyPair {
+	return map[string]*pki.KeyPair{pki.CAName: ca}
 }
 
 // issued returns what the plan asks for, made at the given time.
@@ -50,7 +55,7 @@ func issued(t testing.TB, plan pki.Plan, at time.Time) pki.Material {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := pki.Apply(plan, pki.Material{}, steps, at)
+	out, err := pki.Apply(t.Context(), plan, pki.Material{}, steps, nil, at)
 	if err != nil {
 		t.Fatal(err)
 	}

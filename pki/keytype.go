@@ -56,3 +56,5 @@ func KeyTypeOf(pub crypto.PublicKey) KeyType {
 		return KeyType(fmt.Sprintf("unknown (%T)", pub))
 	}
 }
+
+func isRSA(t KeyType) bool { return strings.HasPrefix(string(t), "rsa-") }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -17,6 +18,12 @@ type PEMPair struct {
 	KeyFile  string
 	Cert     []byte // nil: there is no such file
 	Key      []byte // nil: there is no such file
+	// CertOnly accepts a certificate without a key: the key is elsewhere on
+	// purpose. KeyOnly accepts a key that still waits for its certificate;
+	// the pair has no Cert then.
+	CertOnly, KeyOnly bool
+	// MayLock accepts an encrypted key: the pair is locked then.
+	MayLock bool
 }
 
 // Parse returns the key pair, or nil without an error when both files are
@@ -26,38 +33,56 @@ func (p PEMPair) Parse() (*KeyPair, error) {
 	switch {
 	case p.Cert == nil && p.Key == nil:
 		return nil, nil
-	case p.Cert == nil:
+	case p.Cert == nil && !p.KeyOnly:
 		return nil, &HalfError{Name: p.Name, Half: "certificate", Missing: p.CertFile, Present: p.KeyFile}
-	case p.Key == nil:
+	case p.Key == nil && !p.CertOnly:
 		return nil, &HalfError{Name: p.Name, Half: "key", Missing: p.KeyFile, Present: p.CertFile}
 	}
-	cert, certErr := parseCert(p.Cert)
-	if certErr != nil {
-		certErr = &ParseError{Name: p.Name, File: p.CertFile, Err: certErr}
-	}
-	key, keyErr := parseKey(p.Key)
-	if keyErr != nil {
-		keyErr = &ParseError{Name: p.Name, File: p.KeyFile, Err: keyErr}
-	}
-	if err := errors.Join(certErr, keyErr); err != nil {
+	kp := &KeyPair{keyPEM: bytes.Clone(p.Key)}
+	if err := errors.Join(p.parseCerts(kp), p.parseKey(kp)); err != nil {
 		return nil, err
 	}
-	kp := &KeyPair{Cert: cert, Key: key, keyPEM: bytes.Clone(p.Key)}
-	if !kp.matches() {
+	if p.Cert != nil && p.Key != nil && !kp.Locked() && !kp.matches() {
 		return nil, &MismatchError{Name: p.Name, CertFile: p.CertFile, KeyFile: p.KeyFile}
 	}
 	return kp, nil
 }
 
-func parseCert(data []byte) (*x509.Certificate, error) {
-	bundle, err := ParseTrustBundle(data)
+// parseCerts reads the certificate and the chain behind it.
+func (p PEMPair) parseCerts(kp *KeyPair) error {
+	if p.Cert == nil {
+		return nil
+	}
+	bundle, err := ParseTrustBundle(p.Cert)
+	if err == nil {
+		err = chainOrder(bundle.certs)
+	}
 	if err != nil {
-		return nil, err
+		return &ParseError{Name: p.Name, File: p.CertFile, Err: err}
 	}
-	if len(bundle.certs) > 1 {
-		return nil, errors.New("it holds more than one certificate")
+	kp.Cert, kp.Chain = bundle.certs[0], bundle.certs[1:]
+	return nil
+}
+
+func (p PEMPair) parseKey(kp *KeyPair) (err error) {
+	if p.Key == nil || p.MayLock && isEncrypted(p.Key) {
+		return nil
 	}
-	return bundle.certs[0], nil
+	if kp.Key, err = parseKey(p.Key); err != nil {
+		return &ParseError{Name: p.Name, File: p.KeyFile, Err: err}
+	}
+	return nil
+}
+
+// chainOrder refuses certificates of which one has not signed the one before
+// it: TLS peers send them as they stand, and not every client sorts them.
+func chainOrder(certs []*x509.Certificate) error {
+	for i := 1; i < len(certs); i++ {
+		if !signedBy(certs[i-1], certs[i]) {
+			return fmt.Errorf("certificate %d (%s) has not signed the one before it", i+1, certs[i].Subject.CommonName)
+		}
+	}
+	return nil
 }
 
 // parseKey reads the three encodings that tools write. Errors never quote the
@@ -72,7 +97,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 		return nil, errors.New("it holds no PEM")
 	}
 	if block.Headers["DEK-Info"] != "" {
-		return nil, errors.New("the key is encrypted")
+		return nil, errors.New(`the key is encrypted in the old way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
 	}
 	switch block.Type {
 	case "PRIVATE KEY":

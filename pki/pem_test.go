@@ -56,8 +56,8 @@ func p521Key(t testing.TB) crypto.PublicKey {
 func TestParseRoundTrip(t *testing.T) {
 	for _, keyType := range []pki.KeyType{pki.ECDSAP256, pki.ECDSAP384, pki.RSA2048, pki.Ed25519} {
 		plan := yardPlan(t)
-		plan.CA.Key, plan.Leaves = keyType, nil
-		want := issued(t, plan, now).CA
+		plan.CAs[0].Key, plan.Leaves = keyType, nil
+		want := issued(t, plan, now).CAs["ca"]
 		text := keyPEM(t, want)
 		if !bytes.HasPrefix(text, []byte("-----BEGIN PRIVATE KEY-----\n")) {
 			t.Errorf("%s: the key is not in PKCS #8", keyType)
@@ -81,7 +81,7 @@ func TestParseForeignEncodings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca := issued(t, yardPlan(t), now).CA
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
 	cert := append([]byte("Certificate:\n    Data: what openssl x509 -text writes\n"), ca.CertPEM()...)
 	if _, err := caPair(cert, sec1(t, ca.Key)).Parse(); err != nil {
 		t.Errorf("SEC 1: %v", err)
@@ -101,7 +101,7 @@ func TestParseNothing(t *testing.T) {
 }
 
 func TestParseHalf(t *testing.T) {
-	ca := issued(t, yardPlan(t), now).CA
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
 	for want, pair := range map[string]pki.PEMPair{
 		"CA key ca/ca.key does not exist (ca/ca.crt does)":         caPair(ca.CertPEM(), nil),
 		"CA certificate ca/ca.crt does not exist (ca/ca.key does)": caPair(nil, keyPEM(t, ca)),
@@ -114,7 +114,7 @@ func TestParseHalf(t *testing.T) {
 }
 
 func TestParseDamaged(t *testing.T) {
-	ca, other := issued(t, yardPlan(t), now).CA, issued(t, yardPlan(t), now).CA
+	ca, other := issued(t, yardPlan(t), now).CAs["ca"], issued(t, yardPlan(t), now).CAs["ca"]
 	cert, key := ca.CertPEM(), keyPEM(t, ca)
 	half := len(cert) / 2
 	dh, err := ecdh.X25519().GenerateKey(rand.Reader)
@@ -134,7 +134,7 @@ func TestParseDamaged(t *testing.T) {
 		{"empty certificate", []byte{}, key, inCert + "it holds no PEM, or PEM that is cut off"},
 		{"cut certificate", cert[:half], key, inCert + "it holds no PEM, or PEM that is cut off"},
 		{"second one cut", append(bytes.Clone(cert), cert[:half]...), key, inCert + "it holds no PEM, or PEM that is cut off"},
-		{"two certificates", append(bytes.Clone(cert), other.CertPEM()...), key, inCert + "it holds more than one certificate"},
+		{"two certificates", append(bytes.Clone(cert), other.CertPEM()...), key, inCert + "certificate 2 (" + other.Cert.Subject.CommonName + ") has not signed the one before it"},
 		{"key as certificate", key, key, inCert + "it holds a private key, not a certificate"},
 		{"garbage in PEM", block("CERTIFICATE", []byte("garbage")), key, inCert + "certificate 1: x509: malformed certificate"},
 		{"empty key", cert, []byte{}, inKey + "it holds no PEM"},
@@ -146,7 +146,7 @@ func TestParseDamaged(t *testing.T) {
 		{"key that cannot sign", cert, block("PRIVATE KEY", dhDER), inKey + "the key cannot sign"},
 		{"encrypted", cert, block("ENCRYPTED PRIVATE KEY", []byte("x")), inKey + "the key is encrypted"},
 		{"encrypted, old form", cert, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",
-			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}}), inKey + "the key is encrypted"},
+			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}}), inKey + `the key is encrypted in the old way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`},
 		{"both", []byte{}, []byte{}, inCert + "it holds no PEM, or PEM that is cut off\n" + inKey + "it holds no PEM"},
 	} {
 		kp, err := caPair(c.cert, c.key).Parse()
@@ -162,7 +162,7 @@ func TestParseDamaged(t *testing.T) {
 // TestErrorsHoldNoKey: whatever is wrong with a key, its content is not told.
 func TestErrorsHoldNoKey(t *testing.T) {
 	secret := []byte("correct horse battery staple, which is no ASN.1")
-	cert := issued(t, yardPlan(t), now).CA.CertPEM()
+	cert := issued(t, yardPlan(t), now).CAs["ca"].CertPEM()
 	for _, kind := range []string{"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"} {
 		text := block(kind, secret)
 		_, err := caPair(cert, text).Parse()

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,22 +29,60 @@ func (r Role) extKeyUsage() (x509.ExtKeyUsage, bool) {
 	return 0, false
 }
 
-// CAName is the name of the CA in a [Step]. No leaf may have it.
-const CAName = "ca"
+// Names of the CAs of a stack. No leaf may have one of them.
+const (
+	// CAName is the CA that clients of the servers trust: the root.
+	CAName = "ca"
+	// CAIssuing signs the servers' leaves below a root of its own.
+	CAIssuing = "issuing-ca"
+	// CAClient is the CA of client certificates. It is a CA of its own, so
+	// that it can be replaced without a change to what clients trust.
+	CAClient = "client-ca"
+)
 
-// CAPlan says what CA there has to be. An existing CA is never replaced, so
-// name, validity and constraints matter only while there is none.
+// Keyholder says who has the key of a CA, and so who signs.
+type Keyholder string
+
+// The keyholders.
+const (
+	KeyHere     Keyholder = ""         // made here, if there is none
+	KeyGiven    Keyholder = "given"    // certificate and key come from the user
+	KeyExternal Keyholder = "external" // signed by people: requests go out, certificates come in
+	KeyRemote   Keyholder = "remote"   // signed by a service, through an [Authority]
+)
+
+// CAPlan says what CA there has to be. An existing CA is kept unless Replace
+// says otherwise, so the other fields matter only while there is none.
 type CAPlan struct {
-	Name        string // the stack's name, for the subject
+	Name        string // CAName, CAIssuing or CAClient
+	Stack       string // for the subject
+	Issuer      string // the CA that signs it; "" = itself
 	Key         KeyType
 	Validity    time.Duration
 	Constraints Constraints
+	Keyholder   Keyholder
+	Generation  int // for the subject; 0 means 1
+	// Replace is why a new CA takes the place of the one that is there, ""
+	// to keep that one.
+	Replace string
+}
+
+// Title names the CA in messages, as "client CA".
+func (c CAPlan) Title() string { return TitleOfCA(c.Name) }
+
+// TitleOfCA names a CA in messages: "CA", "issuing CA" or "client CA".
+func TitleOfCA(name string) string {
+	if name == CAName {
+		return "CA"
+	}
+	return strings.TrimSuffix(name, "-ca") + " CA"
 }
 
 // LeafPlan says what one leaf has to be.
 type LeafPlan struct {
 	Name       string // unique within the plan, as "registry"
 	Role       Role
+	Issuer     string // the CA that signs it; "" = itself: a self-signed server
 	CommonName string // the subject; the name if empty
 	SANs       SANs   // of a server only; a client has none (facts P32)
 	Key        KeyType
@@ -65,10 +104,20 @@ func (l LeafPlan) commonName() string {
 	return l.CommonName
 }
 
-// Plan is the table of all certificates that there have to be.
+// Plan is the table of all certificates that there have to be. A CA stands
+// after the one that signs it.
 type Plan struct {
-	CA     CAPlan
+	CAs    []CAPlan
 	Leaves []LeafPlan
+}
+
+// ca returns the plan of a CA, and whether there is one of that name.
+func (p Plan) ca(name string) (CAPlan, bool) {
+	i := slices.IndexFunc(p.CAs, func(c CAPlan) bool { return c.Name == name })
+	if i < 0 {
+		return CAPlan{}, false
+	}
+	return p.CAs[i], true
 }
 
 // maxCommonName is ub-common-name of RFC 5280, appendix A.1. Verifiers refuse
@@ -78,23 +127,44 @@ const maxCommonName = 64
 // problems lists everything that keeps the plan from being carried out by
 // anybody, whatever material there is.
 func (p Plan) problems() []error {
-	errs := shapeProblems("CA", p.CA.Key, p.CA.Validity)
-	errs = append(errs, p.CA.Constraints.problems()...)
-	if p.CA.Name == "" {
-		errs = append(errs, &PlanError{"CA", "has no name"})
-	}
+	var errs []error
 	var names []string
+	for _, ca := range p.CAs {
+		errs = append(errs, ca.problems(names)...)
+		names = append(names, ca.Name)
+	}
+	cas := slices.Clone(names)
 	for _, leaf := range p.Leaves {
-		if leaf.Name == CAName || slices.Contains(names, leaf.Name) {
+		if slices.Contains(names, leaf.Name) {
 			errs = append(errs, &PlanError{leaf.Title(), "has a name that is taken"})
 		}
 		names = append(names, leaf.Name)
-		errs = append(errs, leaf.problems()...)
+		errs = append(errs, leaf.problems(cas)...)
 	}
 	return errs
 }
 
-func (l LeafPlan) problems() []error {
+// problems lists what is wrong with a CA that is planned after the given ones.
+func (c CAPlan) problems(before []string) []error {
+	errs := shapeProblems(c.Title(), c.Key, c.Validity)
+	errs = append(errs, c.Constraints.problems()...)
+	add := func(problem string) { errs = append(errs, &PlanError{c.Title(), problem}) }
+	if c.Stack == "" {
+		add("has no name")
+	}
+	if !slices.Contains([]string{CAName, CAIssuing, CAClient}, c.Name) {
+		add("has the unknown name " + strconv.Quote(c.Name))
+	}
+	if slices.Contains(before, c.Name) {
+		add("is there twice")
+	}
+	if c.Issuer != "" && !slices.Contains(before, c.Issuer) {
+		add("has the unknown issuer " + strconv.Quote(c.Issuer))
+	}
+	return errs
+}
+
+func (l LeafPlan) problems(cas []string) []error {
 	errs := shapeProblems(l.Title(), l.Key, l.Validity)
 	add := func(problem string) { errs = append(errs, &PlanError{l.Title(), problem}) }
 	if l.Name == "" {
@@ -102,6 +172,12 @@ func (l LeafPlan) problems() []error {
 	}
 	if len(l.commonName()) > maxCommonName {
 		add("has a common name longer than 64 characters")
+	}
+	switch {
+	case l.Issuer == "" && l.Role == RoleClient:
+		add("is self-signed, which no server can verify")
+	case l.Issuer != "" && !slices.Contains(cas, l.Issuer):
+		add("has the unknown issuer " + strconv.Quote(l.Issuer))
 	}
 	switch _, known := l.Role.extKeyUsage(); {
 	case !known:

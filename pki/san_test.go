@@ -24,6 +24,15 @@ func TestParseSANs(t *testing.T) {
 	}
 }
 
+// TestNumbersInNames: a number is one at the end alone.
+func TestNumbersInNames(t *testing.T) {
+	for _, host := range []string{"127.lan", "0x7f.lan", "1.2.3.4.in-addr.arpa", "v2", "0xbeef-1", "build.2x", "a.0xg", "my_stack-registry-1"} {
+		if _, err := pki.ParseSANs(host); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 func TestParseSANsProblems(t *testing.T) {
 	for host, why := range map[string]string{
 		"":                              "is empty; want a host name or an IP address",
@@ -37,8 +46,20 @@ func TestParseSANsProblems(t *testing.T) {
 		"[::1]":                         "is in brackets; want the address alone",
 		"fe80::zz":                      "is not an IP address",
 		"fe80::1%eth0":                  "has a zone, which means nothing on another machine",
-		"10.0.0.300":                    "ends in a number but is not an IP address",
-		"127.1":                         "ends in a number but is not an IP address",
+		"10.0.0.300":                    "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"127.1":                         "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"127.0.0.1.":                    "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"0177.0.0.1":                    "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"0x7f.0x1":                      "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"0x7f000001":                    "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"2130706433":                    "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"build.0x":                      "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"*.127.0.0.1":                   "ends in a number, so resolvers and URL parsers read it as an IPv4 address, and it is not written as one",
+		"my_build.lan":                  "has an underscore, which no host name has; only single names have them here, since compose makes such names of project and service",
+		"*.my_net.lan":                  "has an underscore, which no host name has; only single names have them here, since compose makes such names of project and service",
+		":5000":                         "has a port; want the host alone",
+		"//build.lan":                   "has a path; want a host name or an IP address",
+		"*.localhost":                   "is too wide a wildcard; want at least two labels after the *, as in *.build.lan",
 		"*":                             "is too wide a wildcard; want at least two labels after the *, as in *.build.lan",
 		"*.lan":                         "is too wide a wildcard; want at least two labels after the *, as in *.build.lan",
 		"a.*.lan":                       "has a * that is not its whole first label",

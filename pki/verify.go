@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,6 +28,17 @@ func (f Finding) String() string { return f.Subject + " " + f.Problem }
 // verifier of the standard library, which the registry and buildkitd use too,
 // and is stricter in one point: the role must be the leaf's only one.
 func Verify(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding {
+	out := VerifyShown(kp, trust, want, now)
+	if !kp.Locked() && !kp.matches() {
+		mismatch := Finding{kp.Cert.Subject.CommonName, "has a private key that does not belong to it"}
+		out = append([]Finding{mismatch}, out...)
+	}
+	return out
+}
+
+// VerifyShown is [Verify] for somebody who sees the certificates alone, as they
+// are shown by a server or found in a file.
+func VerifyShown(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding {
 	cert := kp.Cert
 	var out []Finding
 	add := func(problem string) {
@@ -34,13 +46,10 @@ func Verify(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding 
 			out = append(out, Finding{cert.Subject.CommonName, problem})
 		}
 	}
-	if !kp.matches() {
-		add("has a private key that does not belong to it")
-	}
 	if cert.SerialNumber.Sign() <= 0 {
 		add("has a serial number that is not positive")
 	}
-	if cert.IsCA {
+	if cert.IsCA && !signedBy(cert, cert) { // a self-signed server has to be one
 		add("is a CA, not a leaf")
 	}
 	if cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
@@ -49,7 +58,7 @@ func Verify(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding 
 	add(roleProblem(cert, want.Role))
 	at, problem := withinLife(cert, now)
 	add(problem)
-	add(chainProblem(cert, trust, want.Role, at))
+	add(chainProblem(kp, trust, want.Role, at))
 	for _, host := range want.SANs.Strings() {
 		add(hostProblem(cert, host))
 	}
@@ -63,7 +72,7 @@ func Verify(kp *KeyPair, trust TrustBundle, want Want, now time.Time) []Finding 
 // given time.
 func VerifyCA(ca *KeyPair, now time.Time) []Finding {
 	var out []Finding
-	for _, err := range caProblems(ca, now) {
+	for _, err := range caProblems(ca, nil, now) {
 		out = append(out, Finding{ca.Cert.Subject.CommonName, "cannot be the CA: " + err.Error()})
 	}
 	return out
@@ -73,6 +82,9 @@ func roleProblem(cert *x509.Certificate, role Role) string {
 	usage, _ := role.extKeyUsage()
 	if len(cert.ExtKeyUsage) == 1 && cert.ExtKeyUsage[0] == usage && len(cert.UnknownExtKeyUsage) == 0 {
 		return ""
+	}
+	if role == RoleServer && cert.IsCA && signedBy(cert, cert) && len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 {
+		return "" // a self-signed server; see selfAuthority
 	}
 	var have []string
 	for _, usage := range cert.ExtKeyUsage {
@@ -101,17 +113,31 @@ func withinLife(cert *x509.Certificate, now time.Time) (time.Time, string) {
 	}
 }
 
-func chainProblem(cert *x509.Certificate, trust TrustBundle, role Role, at time.Time) string {
+func chainProblem(kp *KeyPair, trust TrustBundle, role Role, at time.Time) string {
 	usage, _ := role.extKeyUsage()
-	_, err := cert.Verify(x509.VerifyOptions{
-		Roots:       trust.Pool(),
-		CurrentTime: at,
-		KeyUsages:   []x509.ExtKeyUsage{usage},
+	chains, err := kp.Cert.Verify(x509.VerifyOptions{
+		Roots:         trust.Pool(),
+		Intermediates: NewTrustBundle(kp.Chain...).Pool(),
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{usage},
 	})
 	if err == nil {
-		return ""
+		return outlives(kp.Cert, chains)
 	}
 	return "is not accepted: " + strings.TrimPrefix(err.Error(), "x509: ")
+}
+
+// outlives says which CA ends before the leaf: from then on the leaf is refused,
+// long before the date that it shows.
+func outlives(cert *x509.Certificate, chains [][]*x509.Certificate) string {
+	for _, chain := range chains {
+		i := slices.IndexFunc(chain, func(ca *x509.Certificate) bool { return cert.NotAfter.After(ca.NotAfter) })
+		if i < 0 {
+			return ""
+		}
+	}
+	ca := chains[0][slices.IndexFunc(chains[0], func(ca *x509.Certificate) bool { return cert.NotAfter.After(ca.NotAfter) })]
+	return fmt.Sprintf("is valid until %s, longer than its CA %s (%s)", date(cert.NotAfter), ca.Subject.CommonName, date(ca.NotAfter))
 }
 
 // hostProblem asks whether the certificate holds for a host. A wildcard, which

@@ -17,8 +17,8 @@ import (
 // TestVerify breaks one thing of a leaf at a time and wants exactly its
 // findings.
 func TestVerify(t *testing.T) {
-	ca := issued(t, yardPlan(t), now.Add(-365*day)).CA
-	other := issued(t, yardPlan(t), now).CA
+	ca := issued(t, yardPlan(t), now.Add(-365*day)).CAs["ca"]
+	other := issued(t, yardPlan(t), now).CAs["ca"]
 	server := pki.Want{Role: pki.RoleServer, SANs: mustSANs(t, "registry")}
 	client := pki.Want{Role: pki.RoleClient}
 	asClient := func(c *x509.Certificate) {
@@ -121,7 +121,7 @@ func checkFindings(t *testing.T, findings []pki.Finding, want ...string) {
 }
 
 func TestTrustBundle(t *testing.T) {
-	a, b := issued(t, yardPlan(t), now).CA, issued(t, yardPlan(t), now).CA
+	a, b := issued(t, yardPlan(t), now).CAs["ca"], issued(t, yardPlan(t), now).CAs["ca"]
 	bundle := pki.NewTrustBundle(a.Cert, b.Cert, a.Cert)
 	if got, want := bundle.PEM(), append(a.CertPEM(), b.CertPEM()...); !bytes.Equal(got, want) {
 		t.Errorf("got %d bytes of PEM, want %d", len(got), len(want))
@@ -138,7 +138,7 @@ func TestTrustBundle(t *testing.T) {
 }
 
 func TestParseTrustBundleProblems(t *testing.T) {
-	ca := issued(t, yardPlan(t), now).CA
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
 	for want, text := range map[string]string{
 		"it holds no PEM, or PEM that is cut off":          "",
 		"it holds a private key, not a certificate":        string(ca.CertPEM()) + string(keyPEM(t, ca)),

@@ -59,9 +59,25 @@ type BuilderConfig struct {
 // PKIConfig is the part of a [Config] that says how keys and certificates are
 // made.
 type PKIConfig struct {
-	Key          string `yaml:"key"`
-	CAValidity   string `yaml:"ca_validity"`
-	LeafValidity string `yaml:"leaf_validity"`
+	Key            string       `yaml:"key"`
+	CAValidity     string       `yaml:"ca_validity"`
+	LeafValidity   string       `yaml:"leaf_validity"`
+	Authority      string       `yaml:"authority"`
+	Hierarchy      string       `yaml:"hierarchy"`
+	CAKeys         string       `yaml:"ca_keys"`
+	PassphraseFile string       `yaml:"passphrase_file"`
+	CACert         string       `yaml:"ca_cert"`
+	CAKey          string       `yaml:"ca_key"`
+	Remote         RemoteConfig `yaml:"remote"`
+}
+
+// RemoteConfig says which cfssl server signs.
+type RemoteConfig struct {
+	URL         string `yaml:"url"`
+	CA          string `yaml:"ca"`
+	AuthKeyFile string `yaml:"auth_key_file"`
+	Profile     string `yaml:"profile"`
+	Label       string `yaml:"label"`
 }
 
 // Problem is one thing that is wrong with a config.
@@ -106,14 +122,21 @@ func (e *ConfigError) Error() string {
 	return b.String()
 }
 
+// maxConfig is far more than anybody writes, and keeps a wrong path from being
+// read whole.
+const maxConfig = 1 << 20
+
 // ReadConfig reads a config strictly: a key that it does not know is an error,
 // like a value of the wrong type. An empty document is the default config. The
 // error is a *[ConfigError] for what is wrong with the content.
 func ReadConfig(r io.Reader, file string) (Config, error) {
 	c := Config{File: file}
-	data, err := io.ReadAll(r)
+	data, err := io.ReadAll(io.LimitReader(r, maxConfig+1))
 	if err != nil {
 		return c, fmt.Errorf("reading %s: %w", file, err)
+	}
+	if len(data) > maxConfig {
+		return c, &ConfigError{File: file, Problems: []Problem{{Why: "it is larger than 1 MiB, so it is no config"}}}
 	}
 	root, problems := onlyDocument(data)
 	if root == nil && problems == nil {

@@ -3,6 +3,7 @@ package stack_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -58,7 +59,7 @@ const (
 	knownRegistry = "unknown key; known here: hosts, image, publish, users"
 	knownUser     = "unknown key; known here: name, password_env, password_file"
 	knownBuilder  = "unknown key; known here: hosts, image, privileges, publish, tls"
-	knownPKI      = "unknown key; known here: ca_validity, key, leaf_validity"
+	knownPKI      = "unknown key; known here: authority, ca_cert, ca_key, ca_keys, ca_validity, hierarchy, key, leaf_validity, passphrase_file, remote"
 )
 
 // TestReadConfigProblems has documents that are refused before any value is
@@ -125,6 +126,19 @@ func TestReadConfigProblems(t *testing.T) {
 		})
 	}
 }
+
+// TestHugeConfig: a file that is no config is not read to its end.
+func TestHugeConfig(t *testing.T) {
+	_, err := stack.ReadConfig(io.MultiReader(strings.NewReader("#"), &zeros{}), "x")
+	if got := problems(t, err); !slices.Equal(got, []string{"it is larger than 1 MiB, so it is no config"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (*zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestEmptyConfigIsTheDefault(t *testing.T) {
 	want, err := stack.NewSpec(stack.Config{})

@@ -26,6 +26,11 @@ type File struct {
 	Owner Owner
 	// Once marks a private key: it is created, and never written over.
 	Once bool
+	// Retire is where the key that this one replaces is kept; with "", a key
+	// that is there is never replaced.
+	Retire string
+	// Gone marks a file that is not to be there.
+	Gone bool
 	// Data is the whole content.
 	Data []byte
 }

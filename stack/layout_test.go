@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func TestHopOf(t *testing.T) {
 		stack.FileRegistryCert: stack.HopHostRegistry, stack.FileRegistryKey: stack.HopHostRegistry,
 		stack.FileRegistryCert2: stack.HopHostRegistry, stack.FileRegistryCA: stack.HopHostRegistry,
 		stack.FileBuilderConfig: stack.HopBuilderRegistry, stack.FileBuilderCA: stack.HopBuilderRegistry,
-		stack.FileBuilderCert: stack.HopHostBuilder, stack.FileBuilderKey: stack.HopHostBuilder,
+		stack.FileBuilderCert: stack.HopHostBuilder, stack.FileBuilderKey: stack.HopHostBuilder, stack.FileBuilderClientCA: stack.HopHostBuilder,
 		stack.FileClientCA: stack.HopHostBuilder, stack.FileClientCert: stack.HopHostBuilder,
 		stack.FileClientKey: stack.HopHostBuilder, stack.FileDockerConfig: stack.HopHostBuilder,
 	}
@@ -80,7 +81,7 @@ func TestLayout(t *testing.T) {
 		seen[file] = name
 	}
 	// The keys of the CA and the clients are in no directory that a container sees.
-	for _, file := range []string{stack.FileCAKey, stack.FileClientKey, stack.FileSecrets} {
+	for _, file := range []string{stack.FileCAKey, stack.FileIssuingKey, stack.FileClientCAKey, stack.FileClientKey, stack.FileSecrets} {
 		if strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") {
 			t.Errorf("%s is in a mounted directory", file)
 		}
@@ -96,20 +97,19 @@ func TestLayout(t *testing.T) {
 // TestPairs: the plan's leaves and the CA each have a pair of files.
 func TestPairs(t *testing.T) {
 	plan := checkCovered(t, mustRead(t, ""), stack.Facts{})
-	pairs := stack.Pairs()
-	names := []string{"ca"}
+	names := stack.CAs()
 	for _, leaf := range plan.Leaves {
 		names = append(names, leaf.Name)
 	}
-	if len(pairs) != len(names) {
-		t.Errorf("%d pairs for %v", len(pairs), names)
+	if leaves := stack.Leaves(stack.Clients{}); !slices.Equal(names[3:], leaves) {
+		t.Errorf("the leaves are %v, planned are %v", leaves, names[3:])
 	}
 	known, seen := map[string]bool{}, map[string]bool{}
 	for _, file := range layout(t) {
 		known[file] = true
 	}
 	for _, name := range names {
-		p := pairs[name]
+		p := stack.PairOf(name)
 		if !known[p.Cert] || !known[p.Key] || seen[p.Cert] || seen[p.Key] || path.Dir(p.Cert) != path.Dir(p.Key) {
 			t.Errorf("%s: %+v", name, p)
 		}

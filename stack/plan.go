@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 )
@@ -28,11 +29,11 @@ func privateNetworks() []netip.Prefix {
 	return out
 }
 
-// PKIPlan returns the certificates that a spec needs: one CA, a server leaf for
-// each service, and a client leaf. The CA is constrained to private names and
-// networks and to what the spec names, so that a leaked key cannot impersonate
-// the internet.
-func (s Spec) PKIPlan(f Facts) (pki.Plan, error) {
+// PKIPlan returns the certificates that a spec needs: a server leaf for each
+// service, a client leaf, one for each client that was added, and the CAs above
+// them. A CA that is made here is constrained to private names and networks and
+// to what the spec names, so that a leaked key cannot impersonate the internet.
+func (s Spec) PKIPlan(f Facts, clients Clients) (pki.Plan, error) {
 	registry, err := pki.ParseSANs(s.Names(Registry, f)...)
 	if err != nil {
 		return pki.Plan{}, err
@@ -41,20 +42,63 @@ func (s Spec) PKIPlan(f Facts) (pki.Plan, error) {
 	if err != nil {
 		return pki.Plan{}, err
 	}
-	leaf := func(name string, role pki.Role, sans pki.SANs) pki.LeafPlan {
-		return pki.LeafPlan{Name: name, Role: role, CommonName: s.Name + " " + name, SANs: sans, Key: s.PKI.Key, Validity: s.PKI.LeafValidity}
+	plan := pki.Plan{CAs: s.serverCAs(constraints(registry, builder))}
+	issuer := ""
+	if n := len(plan.CAs); n > 0 {
+		issuer = plan.CAs[n-1].Name
 	}
-	return pki.Plan{
-		CA: pki.CAPlan{Name: s.Name, Key: s.PKI.Key, Validity: s.PKI.CAValidity, Constraints: constraints(registry, builder)},
-		Leaves: []pki.LeafPlan{
-			leaf(LeafRegistry, pki.RoleServer, registry),
-			leaf(LeafBuilder, pki.RoleServer, builder),
-			// No SAN: under name constraints Go refuses a client
-			// certificate whose name the CA may not sign, and nothing
-			// looks at a client's names (P32).
-			leaf(LeafClient, pki.RoleClient, pki.SANs{}),
-		},
-	}, nil
+	plan.CAs = append(plan.CAs, s.clientCA(clients.Generation))
+	server := func(name string, sans pki.SANs) pki.LeafPlan {
+		return pki.LeafPlan{Name: name, Role: pki.RoleServer, Issuer: issuer, CommonName: s.Name + " " + name, SANs: sans, Key: s.PKI.Key, Validity: s.PKI.LeafValidity}
+	}
+	plan.Leaves = []pki.LeafPlan{server(LeafRegistry, registry), server(LeafBuilder, builder), s.client(LeafClient, s.Name+" "+LeafClient, 0)}
+	for _, c := range clients.Named {
+		plan.Leaves = append(plan.Leaves, s.client(ClientLeaf(c.Name), c.Name, c.Validity))
+	}
+	return plan, nil
+}
+
+// serverCAs returns the CAs above the servers' certificates, the one that signs
+// them last; none when they sign themselves.
+func (s Spec) serverCAs(c pki.Constraints) []pki.CAPlan {
+	root := pki.CAPlan{Name: pki.CAName, Stack: s.Name, Key: s.PKI.Key, Validity: s.PKI.CAValidity, Constraints: c}
+	switch s.PKI.Authority {
+	case AuthoritySelfSigned:
+		return nil
+	case AuthorityFiles:
+		root.Keyholder = pki.KeyGiven
+	case AuthorityExternal:
+		root.Keyholder = pki.KeyExternal
+	case AuthorityRemote:
+		root.Keyholder = pki.KeyRemote
+	}
+	if s.PKI.Hierarchy != HierarchyTwoTier {
+		return []pki.CAPlan{root}
+	}
+	issuing := root
+	issuing.Name, issuing.Issuer = pki.CAIssuing, pki.CAName
+	return []pki.CAPlan{root, issuing}
+}
+
+// clientCA may sign no name that anybody can reach: client certificates have
+// none. The name is reserved by RFC 6761, the networks by RFC 5737 and 3849.
+func (s Spec) clientCA(generation int) pki.CAPlan {
+	return pki.CAPlan{
+		Name: pki.CAClient, Stack: s.Name, Key: s.PKI.Key, Validity: s.PKI.CAValidity, Generation: generation,
+		Constraints: pki.Constraints{DNS: []string{"invalid"}, IPs: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"),
+		}},
+	}
+}
+
+// client plans a client leaf. It has no SAN: under name constraints Go refuses
+// a client certificate whose name the CA may not sign, and nothing looks at a
+// client's names (P32).
+func (s Spec) client(name, commonName string, validity time.Duration) pki.LeafPlan {
+	if validity == 0 {
+		validity = s.PKI.LeafValidity
+	}
+	return pki.LeafPlan{Name: name, Role: pki.RoleClient, Issuer: pki.CAClient, CommonName: commonName, Key: s.PKI.Key, Validity: validity}
 }
 
 // constraints permits the private names and networks, and beyond them exactly

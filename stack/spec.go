@@ -99,13 +99,6 @@ type BuilderSpec struct {
 	Privileges Privileges `json:"privileges"`
 }
 
-// PKISpec says how keys and certificates are made.
-type PKISpec struct {
-	Key          pki.KeyType   `json:"key"`
-	CAValidity   time.Duration `json:"ca_validity_ns"`
-	LeafValidity time.Duration `json:"leaf_validity_ns"`
-}
-
 // NewSpec fills in the defaults and checks every value. The error is a
 // *[ConfigError] that holds all problems.
 func NewSpec(c Config) (Spec, error) {
@@ -125,11 +118,7 @@ func NewSpec(c Config) (Spec, error) {
 			Hosts:      v.hosts("builder.hosts", c.Builder.Hosts),
 			Privileges: oneOf(&v, "builder.privileges", or(c.Builder.Privileges, string(PrivilegesAuto)), PrivilegesAuto, PrivilegesFull, PrivilegesMinimal),
 		},
-		PKI: PKISpec{
-			Key:          oneOf(&v, "pki.key", or(c.PKI.Key, DefaultKey), pki.KeyTypes()...),
-			CAValidity:   v.duration("pki.ca_validity", or(c.PKI.CAValidity, DefaultCAValidity)),
-			LeafValidity: v.duration("pki.leaf_validity", or(c.PKI.LeafValidity, DefaultLeafValidity)),
-		},
+		PKI:    v.pki(c.PKI),
 		Images: oneOf(&v, "images", or(c.Images, string(ImagesAuto)), ImagesAuto, ImagesPull, ImagesBundled),
 	}
 	v.whole(s)

@@ -28,7 +28,8 @@ func TestSpecDefaults(t *testing.T) {
 			Image: "moby/buildkit:v0.34.2", Publish: stack.Publish{IP: netip.MustParseAddr("127.0.0.1"), Port: 1234},
 			TLS: stack.TLSServer, Privileges: stack.PrivilegesAuto,
 		},
-		PKI:    stack.PKISpec{Key: pki.ECDSAP256, CAValidity: 3650 * day, LeafValidity: 90 * day},
+		PKI: stack.PKISpec{Key: pki.ECDSAP256, CAValidity: 3650 * day, LeafValidity: 90 * day,
+			Authority: stack.AuthorityLocal, Hierarchy: stack.HierarchySingle, CAKeys: stack.CAKeysPlain},
 		Images: stack.ImagesAuto,
 	}
 	got := mustRead(t, "")
@@ -64,6 +65,11 @@ pki:
   key: rsa-4096
   ca_validity: 87600h
   leaf_validity: 36h30m
+  authority: remote
+  ca_keys: encrypted
+  passphrase_file: /run/secrets/passphrase
+  ca_cert: ca.pem
+  remote: {url: "https://ca.lan:8888", ca: tls.pem, auth_key_file: auth.hex, profile: server, label: main}
 images: bundled
 `)
 	want := stack.Spec{
@@ -82,7 +88,10 @@ images: bundled
 			Image: "localhost:5000/buildkit", Publish: stack.Publish{IP: netip.IPv6Unspecified(), Port: 443},
 			TLS: stack.TLSMutual, Hosts: []string{"build.example.com"}, Privileges: stack.PrivilegesMinimal,
 		},
-		PKI:    stack.PKISpec{Key: pki.RSA4096, CAValidity: 87600 * time.Hour, LeafValidity: 36*time.Hour + 30*time.Minute},
+		PKI: stack.PKISpec{Key: pki.RSA4096, CAValidity: 87600 * time.Hour, LeafValidity: 36*time.Hour + 30*time.Minute,
+			Authority: stack.AuthorityRemote, Hierarchy: stack.HierarchySingle, CAKeys: stack.CAKeysEncrypted,
+			PassphraseFile: "/run/secrets/passphrase", CACert: "ca.pem",
+			Remote: stack.RemoteSpec{URL: "https://ca.lan:8888", CA: "tls.pem", AuthKeyFile: "auth.hex", Profile: "server", Label: "main"}},
 		Images: stack.ImagesBundled,
 	}
 	if !reflect.DeepEqual(got, want) {

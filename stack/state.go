@@ -18,17 +18,28 @@ type State struct {
 	// Files holds the SHA-256 of every written file whose content matters
 	// to a daemon or a client, so that a later change is seen.
 	Files map[string]string `json:"files"`
-	// Issued records every certificate of this state directory.
+	// Issued records every certificate of this state directory, also those
+	// that were replaced.
 	Issued []Issued `json:"issued"`
+	// Clients are the clients that were added.
+	Clients Clients `json:"clients,omitzero"`
+	// Retired are the client CAs that were replaced, by generation, until the
+	// builder was seen to refuse their clients.
+	Retired []string `json:"retired,omitempty"`
 }
 
 // Issued is the record of one certificate.
 type Issued struct {
-	Name     string    `json:"name"` // "ca" or the leaf's name
-	Serial   string    `json:"serial"`
-	Cause    string    `json:"cause"`
-	NotAfter time.Time `json:"not_after"`
+	Name        string    `json:"name"`             // of a CA or a leaf
+	Issuer      string    `json:"issuer,omitempty"` // generation of the CA
+	Serial      string    `json:"serial"`
+	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256
+	Cause       string    `json:"cause"`
+	NotAfter    time.Time `json:"not_after"`
 }
+
+// Same reports whether two records are of one certificate.
+func (i Issued) Same(other Issued) bool { return i.Name == other.Name && i.Serial == other.Serial }
 
 // Secrets is secrets.json.
 type Secrets struct {
@@ -48,6 +59,7 @@ func ParseState(data []byte) (State, error) {
 	if s.Version != 1 {
 		return s, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
 	}
+	s.Spec.PKI = s.Spec.PKI.withDefaults()
 	return s, nil
 }
 

@@ -57,9 +57,10 @@ func TestStateRoundTrip(t *testing.T) {
 func TestStateFormat(t *testing.T) {
 	s := stack.State{
 		Version: 1, Made: now, Spec: mustRead(t, "registry: {publish: ''}"),
-		Facts:  stack.Facts{Privileges: stack.PrivilegesFull, RegistryUID: 65532, RegistryGID: 65532, Images: map[string]string{"registry": "registry:3"}},
-		Files:  map[string]string{"buildkit/certs/ca.crt": "00ff"},
-		Issued: []stack.Issued{{Name: "registry", Serial: "1f", Cause: "there is none", NotAfter: now}},
+		Facts:   stack.Facts{Privileges: stack.PrivilegesFull, RegistryUID: 65532, RegistryGID: 65532, Images: map[string]string{"registry": "registry:3"}},
+		Files:   map[string]string{"buildkit/certs/ca.crt": "00ff"},
+		Issued:  []stack.Issued{{Name: "registry", Serial: "1f", Cause: "there is none", NotAfter: now}},
+		Clients: stack.Clients{Generation: 2, Named: []stack.Client{{Name: "ci", Added: now}}}, Retired: []string{"00ff00ff"},
 	}
 	file, err := stack.JSONFile(stack.FileState, s)
 	if err != nil {
@@ -94,7 +95,10 @@ func TestStateFormat(t *testing.T) {
     "pki": {
       "key": "ecdsa-p256",
       "ca_validity_ns": 315360000000000000,
-      "leaf_validity_ns": 7776000000000000
+      "leaf_validity_ns": 7776000000000000,
+      "authority": "local",
+      "hierarchy": "single",
+      "ca_keys": "plain"
     },
     "images": "auto"
   },
@@ -116,6 +120,18 @@ func TestStateFormat(t *testing.T) {
       "cause": "there is none",
       "not_after": "2026-11-23T09:30:00Z"
     }
+  ],
+  "clients": {
+    "ca_generation": 2,
+    "named": [
+      {
+        "name": "ci",
+        "added": "2026-11-23T09:30:00Z"
+      }
+    ]
+  },
+  "retired": [
+    "00ff00ff"
   ]
 }
 `

@@ -18,6 +18,9 @@ type app struct {
 	program        string // how to call this program again
 	global         globals
 	ui             *ui
+
+	passphraseFile string
+	passphraseFD   *int
 }
 
 // globals are the flags that every command takes, before or after its name.
@@ -32,7 +35,8 @@ type globals struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, program: programName(args[0])}
 	a.ui = newUI(stderr)
-	err := newApp(a).RunContext(ctx, args)
+	root := newApp(a)
+	err := root.RunContext(ctx, flagsFirst(root, args))
 	a.ui.close()
 	if err == nil {
 		return exitOK
@@ -67,6 +71,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 func newApp(a *app) *cli.App {
 	cmds := []*cli.Command{
 		a.initCommand(), a.upCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
+		a.clientCommand(), a.pkiCommand(),
 		a.logsCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}
 	for _, c := range cmds {
@@ -111,10 +116,22 @@ func (a *app) finishCommand(c *cli.Command) {
 	c.Flags = append(c.Flags, a.globalFlags(false)...)
 	c.OnUsageError = onUsageError
 	c.HideHelpCommand = true
+	for _, sub := range c.Subcommands {
+		a.finishCommand(sub)
+	}
+	if c.Subcommands != nil {
+		c.Action = func(ctx *cli.Context) error {
+			if ctx.Args().Present() {
+				return usagef("there is no command %q", c.Name+" "+ctx.Args().First())
+			}
+			return cli.ShowSubcommandHelp(ctx)
+		}
+		return
+	}
 	action, takesArgs := c.Action, c.ArgsUsage != ""
 	c.Action = func(ctx *cli.Context) error {
 		if !takesArgs && ctx.Args().Present() {
-			return usagef("%s takes no argument %q (flags go before arguments)", c.Name, ctx.Args().First())
+			return usagef("%s takes no argument %q", c.Name, ctx.Args().First())
 		}
 		a.ui.configure(a.global.quiet, a.global.json)
 		return action(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -24,7 +25,8 @@ func isConfigError(err error) bool {
 	var user *htpasswd.UserError
 	var password *htpasswd.PasswordError
 	var source *passwordSourceError
-	return errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	var client *stack.ClientNameError
+	return errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
@@ -70,13 +72,23 @@ func always[E error](hints ...string) hintFor {
 	return on(func(E) []string { return hints })
 }
 
+// is makes a rule for one sentinel.
+func is(sentinel error, hints ...string) hintFor {
+	return func(err error) []string {
+		if errors.Is(err, sentinel) {
+			return hints
+		}
+		return nil
+	}
+}
+
 // hintsFor returns the next steps for an error, from the first rule that knows
 // it.
 func hintsFor(err error) []string {
 	if errors.Is(err, context.Canceled) {
 		return []string{"nothing is half-written; running the same command again goes on from here"}
 	}
-	for _, rules := range [][]hintFor{usageHints(), pkiHints(), stateHints(), engineHints(), lifecycleHints()} {
+	for _, rules := range [][]hintFor{usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -139,7 +151,35 @@ func pkiHints() []hintFor {
 			}
 			return []string{"pki.key is for new keys, and existing ones are never overwritten: move the pair away to have one of the new type made, or set pki.key back"}
 		}),
-		always[*pki.CAError]("this is no CA that can sign here: restore ca/ca.crt and ca/ca.key; nothing was changed", newCA),
+		always[*pki.CAError]("this is no CA that can sign here: restore it (ca/ca.crt and ca/ca.key, or what pki.ca_cert and pki.ca_key name); nothing was changed", newCA),
+	}
+}
+
+// authorityHints are about CAs whose key is not simply here.
+func authorityHints() []hintFor {
+	return []hintFor{
+		always[*pki.UnsignedError](`"certyard pki csr" writes the requests; give them to the CA, and what comes back to "certyard pki import"; nothing was changed`),
+		always[*pki.OfflineError]("bring the root's key back for this: copy it to ca/ca.key, mode 0600, run the command again, and then \"certyard pki root export\"; nothing was changed"),
+		always[*pki.LockedError]("name the passphrase with --passphrase-file or pki.passphrase_file; nothing was changed"),
+		always[*remote.OptionError]("see pki.remote in the README; nothing was changed"),
+		always[*remote.UnavailableError]("check pki.remote.url, that the server runs, and that pki.remote.ca has the CA of its TLS certificate; nothing was changed"),
+		always[*remote.RefusedError]("check pki.remote.auth_key_file, profile and label against the server's config; nothing was changed"),
+		always[*pki.FindingsError]("what the authority signed cannot be used, and nothing was changed: with pki.authority: remote its profile decides on usages, names and validity (pki.remote.profile); otherwise this is a mistake in certyard, please report it"),
+		always[*remote.AnswerError]("check that pki.remote.url is a cfssl server; nothing was changed"),
+		always[*pki.PassphraseError]("check the passphrase, its file, and that the key is the one it was made for; nothing was changed"),
+		always[*pki.SecretNameError]("choose another one with --secret-name"),
+		is(pki.ErrLockedExport, "open the key first: openssl pkcs8 -in ca.key -out open.key, then --key open.key"),
+		is(pki.ErrNothing, "want certificates in PEM or DER; other formats convert: openssl pkcs12 -in FILE -nokeys"),
+		always[*pki.MissingError]("restore it from a backup, or name it with pki.ca_cert; nothing was changed", newCA),
+		always[*pki.UnrequestedError](`a certificate belongs to the request that it was signed for: "certyard pki csr --all" writes the requests for the keys that are here; nothing was changed`),
+		always[*passphraseError]("name a file of mode 0600 with --passphrase-file or pki.passphrase_file, an open descriptor with --passphrase-fd, or run certyard on a terminal; nothing was changed"),
+		always[*lifecycle.AuthorityError]("set pki.authority back; every client would have to get other trust", newCA),
+		always[*lifecycle.WrongAuthorityError](`other authorities sign by themselves: "certyard up" issues what is missing`),
+		always[*lifecycle.ImportError](`have the CA sign the request again ("certyard pki csr --all" writes it), with the names and usages that it asks for; nothing was changed`),
+		always[*lifecycle.NoOfflineRootError]("pki.hierarchy: two-tier makes an issuing CA below the root, and then the root's key can be moved away"),
+		always[*lifecycle.UnknownClientError](`"certyard client list" shows the clients; nothing was changed`),
+		always[*lifecycle.ValidityError]("choose a shorter --validity; nothing was changed"),
+		always[*stack.ClientNameError]("nothing was changed"),
 	}
 }
 
@@ -149,6 +189,7 @@ func stateHints() []hintFor {
 		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),
 		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
 		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
+		always[*state.SizeError]("check the path; nothing was changed"),
 		always[*state.NotOursError]("choose another place with --dir, or another --name"),
 		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
 		on(func(e *state.AccessError) []string {

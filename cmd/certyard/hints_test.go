@@ -18,6 +18,7 @@ import (
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -49,6 +50,30 @@ var advised = []struct {
 	{"pki.ForeignError", &pki.ForeignError{Leaf: "client"}, "restore ca/ca.crt and ca/ca.key"},
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "CA"}, "set it back"},
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "move the pair away"},
+
+	{"pki.UnsignedError", &pki.UnsignedError{Leaf: "registry server leaf", Why: "there is none"}, "pki csr"},
+	{"pki.OfflineError", &pki.OfflineError{CA: "CA", Generation: "G1", For: "issuing CA"}, "ca/ca.key"},
+	{"pki.LockedError", &pki.LockedError{CA: "CA"}, "--passphrase-file"},
+	{"pki.PassphraseError", &pki.PassphraseError{Name: "CA"}, "check the passphrase"},
+	{"pki.FindingsError", &pki.FindingsError{}, "pki.remote.profile"},
+	{"pki/remote.OptionError", &remote.OptionError{Why: "no"}, "pki.remote"},
+	{"pki/remote.UnavailableError", &remote.UnavailableError{URL: "https://ca", Err: fs.ErrNotExist}, "pki.remote.url"},
+	{"pki/remote.RefusedError", &remote.RefusedError{URL: "https://ca", Message: "invalid token"}, "auth_key_file"},
+	{"pki/remote.AnswerError", &remote.AnswerError{URL: "https://ca", Why: "nothing"}, "pki.remote.url"},
+	{"pki.SecretNameError", &pki.SecretNameError{Name: "X"}, "--secret-name"},
+	{"pki.ErrLockedExport", pki.ErrLockedExport, "openssl pkcs8"},
+	{"pki.ErrNothing", pki.ErrNothing, "PEM"},
+	{"pki.MissingError", &pki.MissingError{Name: "CA"}, "pki.ca_cert"},
+	{"pki.UnrequestedError", &pki.UnrequestedError{File: "x.pem"}, "csr --all"},
+	{"cmd/certyard.passphraseError", &passphraseError{"there is no terminal to ask for it"}, "--passphrase-fd"},
+	{"stack/lifecycle.AuthorityError", &lifecycle.AuthorityError{Have: "local", Want: "files"}, "set pki.authority back"},
+	{"stack/lifecycle.WrongAuthorityError", &lifecycle.WrongAuthorityError{What: "requests are written", Have: "local", Want: "external"}, "certyard up"},
+	{"stack/lifecycle.ImportError", &lifecycle.ImportError{File: "x.pem", Leaf: "registry server leaf"}, "sign the request again"},
+	{"stack/lifecycle.NoOfflineRootError", &lifecycle.NoOfflineRootError{}, "two-tier"},
+	{"stack/lifecycle.UnknownClientError", &lifecycle.UnknownClientError{Name: "bob", Stack: "x"}, "client list"},
+	{"stack/lifecycle.ValidityError", &lifecycle.ValidityError{Want: time.Hour}, "--validity"},
+	{"stack.ClientNameError", &stack.ClientNameError{Name: "../x"}, "nothing was changed"},
+	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1}, "check the path"},
 
 	{"stack/state.LockedError", &state.LockedError{Path: "x"}, "wait"},
 	{"stack/state.ModeError", &state.ModeError{Path: "key.pem", Have: 0o644, Want: 0o600}, `chmod 0600 "key.pem"`},
@@ -85,7 +110,6 @@ var advised = []struct {
 var unadvised = map[string]string{
 	"pki.SANError":              "the config's check reports it, with the line; it never comes here by itself",
 	"pki.PlanError":             "a mistake in certyard: the spec is checked before it becomes a plan",
-	"pki.FindingsError":         "a mistake in certyard: what it issued does not verify",
 	"stack/htpasswd.UserError":  "the config's check reports user names, with the line, before",
 	"stack/htpasswd.LineError":  "Render writes a damaged htpasswd anew; only readers of others' files see it",
 	"stack/lifecycle.DeadError": "comes inside a NotReadyError, which has the advice",
@@ -130,7 +154,7 @@ func TestEveryErrorHasAHint(t *testing.T) {
 	for _, c := range advised {
 		known[c.name] = true
 	}
-	declared := declaredErrors(t, "pki", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
+	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
 	if len(declared) < 35 {
 		t.Fatalf("found only %d errors: %q", len(declared), declared)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -205,19 +206,19 @@ func cmdRemake(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s, err := stack.ParseState([]byte(ts.ReadFile(filepath.Join(args[0], stack.FileState))))
 	ts.Check(err)
-	plan, err := s.Spec.PKIPlan(s.Facts)
+	plan, err := s.Spec.PKIPlan(s.Facts, s.Clients)
 	ts.Check(err)
 	then := time.Now().Add(-age)
 	steps, err := pki.Diff(plan, pki.Material{}, then)
 	ts.Check(err)
-	made, err := pki.Apply(plan, pki.Material{}, steps, then)
+	made, err := pki.Apply(context.Background(), plan, pki.Material{}, steps, nil, then)
 	ts.Check(err)
 	for _, name := range args[2:] {
 		pair := made.Leaves[name]
-		if name == "ca" {
-			pair = made.CA
+		if ca := made.CAs[name]; ca != nil {
+			pair = ca
 		}
-		files := stack.Pairs()[name]
+		files := stack.PairOf(name)
 		key, err := pair.KeyPEM()
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs(filepath.Join(args[0], files.Cert)), pair.CertPEM(), 0o644))

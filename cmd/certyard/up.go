@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,6 +28,11 @@ func specFlags() []cli.Flag {
 		flag("privileges", "CERTYARD_PRIVILEGES", "give the builder's container auto, privileged or minimal `RIGHTS` (builder.privileges)"),
 		flag("images", "CERTYARD_IMAGES", "take images from `WHERE`: auto, pull or bundled (images)"),
 		flag("key", "CERTYARD_KEY", "make keys of `TYPE`: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519 (pki.key)"),
+		flag("authority", "CERTYARD_AUTHORITY", "let `WHO` sign for the servers: local, files, external, remote, self-signed (pki.authority)"),
+		flag("hierarchy", "CERTYARD_HIERARCHY", "have `TIERS` of CAs: single or two-tier (pki.hierarchy)"),
+		flag("ca-keys", "CERTYARD_CA_KEYS", "keep new CA keys `HOW`: plain or encrypted (pki.ca_keys)"),
+		flag("ca-cert", "CERTYARD_CA_CERT", "your CA's certificate, and those above it, in `FILE` (pki.ca_cert)"),
+		flag("ca-key", "CERTYARD_CA_KEY", "its key in `FILE` (pki.ca_key)"),
 	}
 }
 
@@ -48,13 +54,45 @@ func (a *app) spec(c *cli.Context) (stack.Spec, error) {
 	override("privileges", &config.Builder.Privileges)
 	override("images", &config.Images)
 	override("key", &config.PKI.Key)
+	override("authority", &config.PKI.Authority)
+	override("hierarchy", &config.PKI.Hierarchy)
+	override("ca-keys", &config.PKI.CAKeys)
+	override("ca-cert", &config.PKI.CACert)
+	override("ca-key", &config.PKI.CAKey)
 	for flag, to := range map[string]**string{"registry-publish": &config.Registry.Publish, "builder-publish": &config.Builder.Publish} {
 		if c.IsSet(flag) {
 			value := c.String(flag)
 			*to = &value
 		}
 	}
+	if err := a.anchorPaths(c, &config.PKI); err != nil {
+		return stack.Spec{}, err
+	}
 	return stack.NewSpec(config)
+}
+
+// anchorPaths makes the files of the authority absolute: those of flags are
+// relative to the working directory, those of the config to the config. They
+// are recorded, and used by commands that are run somewhere else.
+func (a *app) anchorPaths(c *cli.Context, p *stack.PKIConfig) error {
+	for _, at := range []struct {
+		path *string
+		flag string
+	}{{&p.CACert, "ca-cert"}, {&p.CAKey, "ca-key"}, {&p.PassphraseFile, ""}, {&p.Remote.CA, ""}, {&p.Remote.AuthKeyFile, ""}} {
+		if *at.path == "" {
+			continue
+		}
+		path := *at.path
+		if at.flag == "" || c.String(at.flag) == "" {
+			path = a.beside(path)
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", path, err)
+		}
+		*at.path = abs
+	}
+	return nil
 }
 
 func (a *app) initCommand() *cli.Command {
@@ -64,7 +102,7 @@ func (a *app) initCommand() *cli.Command {
 		Description: `Makes the CA, the certificates, htpasswd and every config in the state
 directory. What is there and fits is kept; keys are never overwritten.
 "certyard up" does this too.`,
-		Flags: append(specFlags(), &cli.BoolFlag{Name: "print-config", Usage: "print a certyard.yaml with every key and its default, and do nothing"}),
+		Flags: append(append(specFlags(), a.passphraseFlags()...), &cli.BoolFlag{Name: "print-config", Usage: "print a certyard.yaml with every key and its default, and do nothing"}),
 		Action: func(c *cli.Context) error {
 			if c.Bool("print-config") {
 				_, err := fmt.Fprint(a.stdout, exampleConfig)
@@ -98,7 +136,7 @@ func (a *app) upCommand() *cli.Command {
 		Description: `Certificates, files, images, containers, proof: what already is as it should
 be is kept, so running it again is cheap, and after an interruption it
 goes on. Exits with 3 when everything was done and the proof does not hold.`,
-		Flags: append(specFlags(), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
+		Flags: append(append(specFlags(), a.passphraseFlags()...), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
 		Action: func(c *cli.Context) error {
 			spec, err := a.spec(c)
 			if err != nil {

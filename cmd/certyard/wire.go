@@ -16,7 +16,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -71,17 +75,64 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 	}
 	account := lifecycle.Account{UID: os.Geteuid(), GID: os.Getegid()}
 	return lifecycle.Deps{
-		Store:    state.Open(root, state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
-		Account:  account,
-		Now:      time.Now,
-		Rand:     rand.Reader,
-		Prover:   prover{},
-		Password: a.password,
-		FreePort: freePort,
-		Bundle:   compose.Bundle{Dir: daemonsDir()},
-		Override: a.override(),
-		Observe:  a.ui.observe,
+		Store:      state.Open(root, state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
+		Account:    account,
+		Now:        time.Now,
+		Rand:       rand.Reader,
+		Prover:     prover{},
+		Password:   a.password,
+		Passphrase: a.passphrase,
+		Given:      a.given,
+		Remote:     a.remote,
+		FreePort:   freePort,
+		Bundle:     compose.Bundle{Dir: daemonsDir()},
+		Override:   a.override(),
+		Observe:    a.ui.observe,
 	}, nil
+}
+
+// filesDeps returns what needs no engine, for the stack that the flags name.
+func (a *app) filesDeps() (lifecycle.Deps, error) {
+	name, err := a.stackName()
+	if err != nil {
+		return lifecycle.Deps{}, err
+	}
+	return a.dryDeps(name)
+}
+
+// dryDeps returns what needs no engine. With --dry-run it changes nothing.
+func (a *app) dryDeps(name string) (lifecycle.Deps, error) {
+	d, err := a.baseDeps(name)
+	if err == nil && a.global.dryRun {
+		d.Store = dryStore{d.Store}
+	}
+	return d, err
+}
+
+// dryStore finds out what would be written, and does not write it.
+type dryStore struct{ lifecycle.Store }
+
+func (dryStore) Lock(context.Context) (func() error, error) { return func() error { return nil }, nil }
+
+func (s dryStore) Write(files []stack.File) (state.Changes, error) { return s.Plan(files) }
+
+// specDeps returns the spec and what needs no engine.
+func (a *app) specDeps(c *cli.Context) (stack.Spec, lifecycle.Deps, error) {
+	spec, err := a.spec(c)
+	if err != nil {
+		return spec, lifecycle.Deps{}, err
+	}
+	d, err := a.dryDeps(spec.Name)
+	return spec, d, err
+}
+
+// depsFor returns everything, or what needs no engine.
+func (a *app) depsFor(ctx context.Context, name string, engine bool) (lifecycle.Deps, func(), error) {
+	if engine {
+		return a.engineDeps(ctx, name)
+	}
+	d, err := a.dryDeps(name)
+	return d, func() {}, err
 }
 
 // engineDeps returns everything, connected to the engine, and what closes the
@@ -183,6 +234,31 @@ func (a *app) password(u stack.UserSpec) (string, error) {
 		return "", &passwordSourceError{fmt.Errorf("%s holds more than one line; want the password alone", u.PasswordFile)}
 	}
 	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// given reads a file of the user's, by its absolute path.
+func (a *app) given(path string, secret bool) ([]byte, error) {
+	if secret {
+		return state.ReadPrivate(path)
+	}
+	return state.ReadPublic(path)
+}
+
+// remote returns the cfssl server of the spec.
+func (a *app) remote(spec stack.RemoteSpec) (lifecycle.RemoteAuthority, error) {
+	data, err := state.ReadPublic(spec.CA)
+	if err != nil {
+		return nil, fmt.Errorf("reading pki.remote.ca: %w", err)
+	}
+	roots, err := pki.ParseTrustBundle(data)
+	if err != nil {
+		return nil, &pki.ParseError{Name: "pki.remote.ca", File: spec.CA, Err: err}
+	}
+	key, err := state.ReadPrivate(spec.AuthKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading pki.remote.auth_key_file: %w", err)
+	}
+	return remote.New(remote.Options{URL: spec.URL, Roots: roots, AuthKey: string(key), Profile: spec.Profile, Label: spec.Label})
 }
 
 // freePort asks the system for a port that nobody uses on an address.

@@ -37,9 +37,9 @@ func New(t testing.TB, now time.Time) *CA {
 func NewConstrained(t testing.TB, now time.Time, c pki.Constraints) *CA {
 	t.Helper()
 	ca := &CA{now: now, plan: pki.CAPlan{
-		Name: "test", Key: pki.ECDSAP256, Validity: caLife, Constraints: c,
+		Name: pki.CAName, Stack: "test", Key: pki.ECDSAP256, Validity: caLife, Constraints: c,
 	}}
-	ca.Pair = apply(t, pki.Plan{CA: ca.plan}, pki.Material{}, now.Add(-caAge)).CA
+	ca.Pair = apply(t, pki.Plan{CAs: []pki.CAPlan{ca.plan}}, pki.Material{}, now.Add(-caAge)).CAs[pki.CAName]
 	return ca
 }
 
@@ -87,9 +87,13 @@ func (c *CA) server(t testing.TB, now time.Time, hosts []string) *pki.KeyPair {
 
 func (c *CA) leaf(t testing.TB, now time.Time, leaf pki.LeafPlan) *pki.KeyPair {
 	t.Helper()
-	leaf.Name, leaf.Key, leaf.Validity = "leaf", pki.ECDSAP256, leafLife
-	plan := pki.Plan{CA: c.plan, Leaves: []pki.LeafPlan{leaf}}
-	return apply(t, plan, pki.Material{CA: c.Pair}, now).Leaves[leaf.Name]
+	ca := c.plan
+	if len(c.Pair.Chain) > 0 {
+		ca.Keyholder = pki.KeyGiven // its root is not in the plan
+	}
+	leaf.Name, leaf.Issuer, leaf.Key, leaf.Validity = "leaf", pki.CAName, pki.ECDSAP256, leafLife
+	plan := pki.Plan{CAs: []pki.CAPlan{ca}, Leaves: []pki.LeafPlan{leaf}}
+	return apply(t, plan, pki.Material{CAs: map[string]*pki.KeyPair{pki.CAName: c.Pair}}, now).Leaves[leaf.Name]
 }
 
 func apply(t testing.TB, plan pki.Plan, have pki.Material, now time.Time) pki.Material {
@@ -98,7 +102,7 @@ func apply(t testing.TB, plan pki.Plan, have pki.Material, now time.Time) pki.Ma
 	if err != nil {
 		t.Fatalf("pkitest: %v", err)
 	}
-	out, err := pki.Apply(plan, have, steps, now)
+	out, err := pki.Apply(t.Context(), plan, have, steps, nil, now)
 	if err != nil {
 		t.Fatalf("pkitest: %v", err)
 	}

@@ -121,8 +121,8 @@ func TestPairs(t *testing.T) {
 	}
 	expired := pkitest.New(t, now.AddDate(-20, 0, 0))
 	var want *pki.CAExpiredError
-	_, err := pki.Diff(pki.Plan{CA: pki.CAPlan{Name: "x", Key: pki.ECDSAP256, Validity: time.Hour}},
-		pki.Material{CA: expired.Pair}, now)
+	_, err := pki.Diff(pki.Plan{CAs: []pki.CAPlan{{Name: pki.CAName, Stack: "x", Key: pki.ECDSAP256, Validity: time.Hour}}},
+		pki.Material{CAs: map[string]*pki.KeyPair{pki.CAName: expired.Pair}}, now)
 	if !errors.As(err, &want) {
 		t.Errorf("got %v, want an expired CA", err)
 	}

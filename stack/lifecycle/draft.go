@@ -26,6 +26,14 @@ type draft struct {
 	secrets  stack.Secrets
 	htpasswd []byte
 	files    []stack.File
+	record   stack.State
+
+	clients stack.Clients
+	// replaceClientCA is why the client CA is replaced, "" to keep it.
+	replaceClientCA string
+	retire          *pki.KeyPair // the one that is replaced
+	retireClient    *pki.KeyPair // what the stack's own client had of it
+	gone            []string     // files that are not to be there
 }
 
 // choosePorts gives a number to every port that the spec leaves open. A number
@@ -49,23 +57,6 @@ func (d Deps) choosePorts(spec stack.Spec, before *stack.State) (stack.Spec, err
 		spec = spec.WithPort(service, port)
 	}
 	return spec, nil
-}
-
-// certify finds out which certificates are missing or no longer fit, and issues
-// them. Every key pair is verified before this returns.
-func (dr *draft) certify(d Deps) error {
-	have, err := dr.prior.material()
-	if err != nil {
-		return err
-	}
-	if dr.plan, err = dr.spec.PKIPlan(dr.facts); err != nil {
-		return err
-	}
-	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
-		return err
-	}
-	dr.material, err = pki.Apply(dr.plan, have, dr.steps, d.Now())
-	return err
 }
 
 // passwords settles each user's password and the htpasswd file. A generated
@@ -113,7 +104,7 @@ func (p prior) generated(user string) bool {
 func (dr *draft) render(d Deps) error {
 	files, err := render.Files(render.Input{
 		Spec: dr.spec, Facts: dr.facts, Root: d.Store.Root(),
-		Material: dr.material, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
+		Plan: dr.plan, Material: dr.material, Retire: dr.retire, RetireClient: dr.retireClient, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
 	})
 	if err != nil {
 		return err
@@ -122,11 +113,19 @@ func (dr *draft) render(d Deps) error {
 	if err != nil {
 		return err
 	}
-	record, err := stack.JSONFile(stack.FileState, dr.state(d, files))
+	dr.record = dr.state(d, files)
+	record, err := stack.JSONFile(stack.FileState, dr.record)
 	if err != nil {
 		return err
 	}
 	dr.files = append(files, secrets, record)
+	gone := slices.Clone(dr.gone)
+	if dr.spec.Builder.TLS != stack.TLSMutual {
+		gone = append(gone, stack.FileBuilderClientCA)
+	}
+	for _, path := range gone {
+		dr.files = append(dr.files, stack.File{Path: path, Gone: true})
+	}
 	return nil
 }
 
@@ -135,7 +134,11 @@ func (dr *draft) render(d Deps) error {
 func (dr *draft) state(d Deps, files []stack.File) stack.State {
 	s := stack.State{Version: 1, Made: d.Now().UTC(), Spec: dr.spec, Facts: dr.facts, Files: map[string]string{}}
 	if before := dr.prior.state; before != nil {
-		s.Made, s.Issued = before.Made, slices.Clone(before.Issued)
+		s.Made, s.Issued, s.Retired = before.Made, slices.Clone(before.Issued), slices.Clone(before.Retired)
+	}
+	s.Clients = dr.clients
+	if dr.retire != nil {
+		s.Retired = append(s.Retired, pki.Generation(dr.retire.Cert))
 	}
 	for _, f := range files {
 		if _, ok := stack.HopOf(f.Path); ok {
@@ -143,20 +146,31 @@ func (dr *draft) state(d Deps, files []stack.File) stack.State {
 		}
 	}
 	for _, step := range dr.steps {
-		if step.Action == pki.Keep {
-			continue
+		made := step.Action != pki.Keep && step.Action != pki.Await
+		if !made {
+			step.Cause = "imported"
 		}
-		kp := dr.pair(step.Name)
-		s.Issued = append(s.Issued, stack.Issued{Name: step.Name, Serial: kp.Serial(), Cause: step.Cause, NotAfter: kp.Cert.NotAfter.UTC()})
+		record := dr.issued(step)
+		if known := slices.ContainsFunc(s.Issued, record.Same); made || !known {
+			s.Issued = append(s.Issued, record)
+		}
 	}
 	return s
 }
 
-func (dr *draft) pair(name string) *pki.KeyPair {
-	if name == "ca" {
-		return dr.material.CA
+// issued is the record of a certificate that a step made.
+func (dr *draft) issued(step pki.Step) stack.Issued {
+	kp := dr.material.CAs[step.Name]
+	if kp == nil {
+		kp = dr.material.Leaves[step.Name]
 	}
-	return dr.material.Leaves[name]
+	out := stack.Issued{Name: step.Name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Cause: step.Cause, NotAfter: kp.Cert.NotAfter.UTC()}
+	for _, ca := range dr.material.CAs {
+		if ca != kp && slices.Equal(ca.Cert.RawSubject, kp.Cert.RawIssuer) {
+			out.Issuer = pki.Generation(ca.Cert)
+		}
+	}
+	return out
 }
 
 // settleFacts decides what does not depend on the engine.
@@ -185,58 +199,6 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 		f.Images = maps.Clone(before.Facts.Images)
 	}
 	return f
-}
-
-func (dr *draft) describeAuthority() string {
-	ca := dr.material.CA.Cert
-	verb := "kept"
-	if dr.action("ca") != pki.Keep {
-		verb = "new"
-	}
-	years := int(ca.NotAfter.Sub(ca.NotBefore).Hours() / 24 / 365)
-	return fmt.Sprintf("%s CA %s, %d years, may sign %s and private addresses", verb, pki.Generation(ca), years, abbreviate(ca.PermittedDNSDomains))
-}
-
-func (dr *draft) describeCertificates() string {
-	var parts []string
-	for _, leaf := range dr.plan.Leaves {
-		part := leaf.Name
-		if n := leaf.SANs.Len(); n > 0 {
-			part += fmt.Sprintf(" %d names", n)
-		}
-		if a := dr.action(leaf.Name); a == pki.Renew || a == pki.Reissue {
-			part += fmt.Sprintf(" (%s: %s)", a, dr.cause(leaf.Name))
-		}
-		parts = append(parts, part)
-	}
-	days := int(dr.material.Leaves[stack.LeafRegistry].Cert.NotAfter.Sub(dr.material.Leaves[stack.LeafRegistry].Cert.NotBefore).Hours() / 24)
-	text := fmt.Sprintf("%s; %d days", strings.Join(parts, ", "), days)
-	if dr.allKept() {
-		text = "kept " + text
-	}
-	return text
-}
-
-func (dr *draft) allKept() bool {
-	return !slices.ContainsFunc(dr.steps, func(s pki.Step) bool { return s.Name != "ca" && s.Action != pki.Keep })
-}
-
-func (dr *draft) action(name string) pki.Action {
-	for _, s := range dr.steps {
-		if s.Name == name {
-			return s.Action
-		}
-	}
-	return pki.Keep
-}
-
-func (dr *draft) cause(name string) string {
-	for _, s := range dr.steps {
-		if s.Name == name {
-			return s.Cause
-		}
-	}
-	return ""
 }
 
 func (dr *draft) describePasswords() string {

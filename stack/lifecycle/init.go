@@ -21,7 +21,12 @@ func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 		return res, err
 	}
 	defer release()
-	dr, err := d.offline(spec, &res)
+	return d.initLocked(ctx, spec, res, nil)
+}
+
+// initLocked is Init with the lock held, on a draft that is changed before.
+func (d Deps) initLocked(ctx context.Context, spec stack.Spec, res Result, change func(*draft) error) (Result, error) {
+	dr, err := d.offline(ctx, spec, &res, change)
 	if err != nil {
 		return res, err
 	}
@@ -39,7 +44,7 @@ func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 // containers are left out.
 func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 	res := newResult(d, spec)
-	dr, err := d.offline(spec, &res)
+	dr, err := d.offline(ctx, spec, &res, nil)
 	if err != nil {
 		return res, err
 	}
@@ -80,17 +85,23 @@ func planContainer(service string, have []compose.Container, material string) Pl
 	}
 }
 
-// offline makes a draft without an engine.
-func (d Deps) offline(spec stack.Spec, res *Result) (*draft, error) {
+// offline makes a draft without an engine, and lets change change what it starts
+// from.
+func (d Deps) offline(ctx context.Context, spec stack.Spec, res *Result, change func(*draft) error) (*draft, error) {
 	before, err := load(d.Store)
 	if err != nil {
 		return nil, err
 	}
-	dr := &draft{prior: before, facts: d.settleFacts(spec, before.state)}
+	dr := &draft{prior: before, clients: before.clients(), facts: d.settleFacts(spec, before.state)}
+	if change != nil {
+		if err := change(dr); err != nil {
+			return nil, err
+		}
+	}
 	if dr.spec, err = d.choosePorts(spec, before.state); err != nil {
 		return nil, err
 	}
-	if err := d.compileDraft(dr, res); err != nil {
+	if err := d.compileDraft(ctx, dr, res); err != nil {
 		return nil, err
 	}
 	res.Spec, res.Facts = dr.spec, dr.facts
@@ -98,13 +109,15 @@ func (d Deps) offline(spec stack.Spec, res *Result) (*draft, error) {
 }
 
 func describeWritten(c state.Changes) string {
-	created, updated := len(c.Created), len(c.Replaced)+len(c.Repaired)
-	switch {
-	case created == 0 && updated == 0:
+	if c.Empty() {
 		return "kept, nothing to write"
-	case updated == 0:
-		return fmt.Sprintf("%d written", created)
-	default:
-		return fmt.Sprintf("%d written, %d updated", created, updated)
 	}
+	text := fmt.Sprintf("%d written", len(c.Created))
+	if updated := len(c.Replaced) + len(c.Repaired); updated > 0 {
+		text += fmt.Sprintf(", %d updated", updated)
+	}
+	if n := len(c.Removed); n > 0 {
+		text += fmt.Sprintf(", %d removed", n)
+	}
+	return text
 }

@@ -9,6 +9,7 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net/netip"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/smoke"
 	"github.com/certyard/certyard/stack/state"
@@ -49,6 +51,12 @@ type Prover interface {
 	Prove(ctx context.Context, opts smoke.Options) stack.Report
 }
 
+// RemoteAuthority signs somewhere else, and tells with what certificate.
+type RemoteAuthority interface {
+	pki.Authority
+	CA(ctx context.Context) (*x509.Certificate, error)
+}
+
 // Account is who runs certyard.
 type Account struct{ UID, GID int }
 
@@ -62,6 +70,15 @@ type Deps struct {
 	Rand    io.Reader
 	// Password returns a user's given password.
 	Password func(stack.UserSpec) (string, error)
+	// Passphrase returns the passphrase of the CAs' keys. It is asked when a
+	// CA has to sign whose key is encrypted, and with twice for a new key:
+	// a person types it twice then.
+	Passphrase func(spec stack.PKISpec, twice bool) ([]byte, error)
+	// Given reads a file of the user's, by its path in the config. One with
+	// a secret must be readable by its owner alone.
+	Given func(path string, secret bool) ([]byte, error)
+	// Remote returns the authority that a cfssl server is.
+	Remote func(stack.RemoteSpec) (RemoteAuthority, error)
 	// FreePort returns a port that is free on an address now.
 	FreePort func(netip.Addr) (int, error)
 	// Bundle is where the daemons for bundled images are.

@@ -1,8 +1,10 @@
 package lifecycle
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -48,17 +50,25 @@ func load(store Store) (prior, error) {
 	if p.htpasswd, err = store.Read(stack.FileHtpasswd); err != nil {
 		return p, err
 	}
-	p.pairs, err = readPairs(store)
+	p.pairs, err = readPairs(store, append(stack.CAs(), stack.Leaves(p.clients())...))
 	return p, err
 }
 
-// readPairs reads the files of every key pair, without parsing them.
-func readPairs(store Store) (map[string]pki.PEMPair, error) {
+// clients returns the clients that were added so far.
+func (p prior) clients() stack.Clients {
+	if p.state == nil {
+		return stack.Clients{}
+	}
+	return p.state.Clients
+}
+
+// readPairs reads the files of key pairs, without parsing them.
+func readPairs(store Store, names []string) (map[string]pki.PEMPair, error) {
 	out := map[string]pki.PEMPair{}
-	for name, at := range stack.Pairs() {
-		label := name + " leaf"
-		if name == "ca" {
-			label = "CA"
+	for _, name := range names {
+		at, label := stack.PairOf(name), name+" leaf"
+		if slices.Contains(stack.CAs(), name) {
+			label = pki.TitleOfCA(name)
 		}
 		pair := pki.PEMPair{Name: label, CertFile: filepath.Join(store.Root(), at.Cert), KeyFile: filepath.Join(store.Root(), at.Key)}
 		var err error
@@ -73,23 +83,28 @@ func readPairs(store Store) (map[string]pki.PEMPair, error) {
 	return out, nil
 }
 
-// material parses every pair; a pair of which only one half is there, or whose
-// halves do not match, is an error.
-func (p prior) material() (pki.Material, error) {
-	m := pki.Material{Leaves: map[string]*pki.KeyPair{}}
-	for name, pair := range p.pairs {
+// material parses every pair. A pair of which only one half is there is an
+// error, unless the spec says that the other is somewhere else: the key of a CA
+// of others, or a certificate that an external CA has yet to sign.
+func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
+	m := pki.Material{CAs: map[string]*pki.KeyPair{}, Leaves: map[string]*pki.KeyPair{}}
+	var errs []error
+	for _, name := range sortedKeys(p.pairs) {
+		pair := p.pairs[name]
+		pair.CertOnly, pair.MayLock = spec.KeyElsewhere(name), slices.Contains(stack.CAs(), name)
+		pair.KeyOnly = spec.Authority == stack.AuthorityExternal && stack.ReaderOf(name) != ""
 		kp, err := pair.Parse()
-		if err != nil {
-			return pki.Material{}, err
-		}
 		switch {
-		case name == "ca":
-			m.CA = kp
-		case kp != nil:
+		case err != nil:
+			errs = append(errs, err)
+		case kp == nil:
+		case slices.Contains(stack.CAs(), name):
+			m.CAs[name] = kp
+		default:
 			m.Leaves[name] = kp
 		}
 	}
-	return m, nil
+	return m, errors.Join(errs...)
 }
 
 // recorded returns the state of a stack that must be there.

@@ -46,7 +46,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 // is a check of its own.
 func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Options, error) {
 	spec, user := s.Spec, s.Spec.Registry.Users[0].Name
-	pairs, err := readPairs(store)
+	pairs, err := readPairs(store, []string{stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient})
 	if err != nil {
 		return smoke.Options{}, err
 	}
@@ -60,6 +60,10 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		// and says so.
 		trust = pki.NewTrustBundle()
 	}
+	removed, err := removedClients(store, s, pairs[stack.LeafClient])
+	if err != nil {
+		return smoke.Options{}, err
+	}
 	registry, builder := parsed(pairs[stack.LeafRegistry]), parsed(pairs[stack.LeafBuilder])
 	o := smoke.Options{
 		Trust: trust,
@@ -70,7 +74,7 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		},
 		Builder: smoke.Builder{
 			Endpoints: spec.HostEndpoints(stack.Builder, s.Facts), Names: spec.Names(stack.Builder, s.Facts),
-			Mutual: spec.Builder.TLS == stack.TLSMutual, Server: builder, Client: parsed(pairs[stack.LeafClient]),
+			Mutual: spec.Builder.TLS == stack.TLSMutual, Server: builder, Client: parsed(pairs[stack.LeafClient]), Removed: removed,
 		},
 	}
 	if registry != nil {
@@ -80,6 +84,23 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		o.Builder.Leaf = builder.Cert
 	}
 	return o, nil
+}
+
+// removedClients returns what a client of each replaced client CA has: the
+// certificate that the stack's own client had of it, and the key of that one,
+// which stays.
+func removedClients(store Store, s stack.State, client pki.PEMPair) ([]*pki.KeyPair, error) {
+	var out []*pki.KeyPair
+	for _, generation := range s.Retired {
+		cert, err := store.Read(stack.RetiredClient(generation))
+		if err != nil {
+			return nil, err
+		}
+		if kp := parsed(pki.PEMPair{Cert: cert, Key: client.Key}); kp != nil {
+			out = append(out, kp)
+		}
+	}
+	return out, nil
 }
 
 // unproven says what a proof left out, because nothing can be dialled from here.

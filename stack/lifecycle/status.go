@@ -27,6 +27,7 @@ type Status struct {
 // CertificateStatus is one certificate of the stack.
 type CertificateStatus struct {
 	Name     string    `json:"name"`
+	Key      string    `json:"key"` // where the key is: see KeyState
 	Serial   string    `json:"serial"`
 	SANs     []string  `json:"sans"`
 	NotAfter time.Time `json:"not_after"`
@@ -77,11 +78,14 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if s.Due, err = due(p, d.Now()); err != nil {
 		return s, err
 	}
-	m, err := p.material()
+	for _, generation := range p.state.Retired {
+		s.Due = append(s.Due, PlannedStep{Action: "prove", Object: pki.CAClient, Cause: "the builder was not yet seen to refuse clients of the replaced CA " + generation})
+	}
+	m, err := p.material(p.state.Spec.PKI)
 	if err != nil {
 		return s, err
 	}
-	s.Certificates = certificates(m, d.Now())
+	s.Certificates = certificates(p, m, d.Now())
 	if d.Engine == nil {
 		s.Engine = engineErr.Error()
 		return s, nil
@@ -98,11 +102,11 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 // due lists the certificates that the recorded spec wants issued, renewed or
 // reissued.
 func due(p prior, now time.Time) ([]PlannedStep, error) {
-	m, err := p.material()
+	m, err := p.material(p.state.Spec.PKI)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := p.state.Spec.PKIPlan(p.state.Facts)
+	plan, err := p.state.Spec.PKIPlan(p.state.Facts, p.state.Clients)
 	if err != nil {
 		return nil, err
 	}
@@ -119,14 +123,42 @@ func due(p prior, now time.Time) ([]PlannedStep, error) {
 	return out, nil
 }
 
-func certificates(m pki.Material, now time.Time) []CertificateStatus {
+// Where the key of a certificate is.
+const (
+	KeyHere      = "here"
+	KeyEncrypted = "encrypted"
+	KeyOffline   = "offline" // a root's, moved away
+	KeyYours     = "yours"   // pki.ca_key
+	KeyExternal  = "external"
+	KeyRemote    = "remote"
+)
+
+// keyState says where the key of a CA or a leaf is.
+func keyState(spec stack.PKISpec, kp *pki.KeyPair) string {
+	switch {
+	case kp.Locked():
+		return KeyEncrypted
+	case kp.Key != nil:
+		return KeyHere
+	case spec.Authority == stack.AuthorityFiles:
+		return KeyYours
+	case spec.Authority == stack.AuthorityExternal:
+		return KeyExternal
+	case spec.Authority == stack.AuthorityRemote:
+		return KeyRemote
+	default:
+		return KeyOffline
+	}
+}
+
+func certificates(p prior, m pki.Material, now time.Time) []CertificateStatus {
 	var out []CertificateStatus
-	for _, name := range []string{"ca", stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient} {
+	for _, name := range append(stack.CAs(), stack.Leaves(p.clients())...) {
 		kp := m.Leaves[name]
-		if name == "ca" {
-			kp = m.CA
+		if ca := m.CAs[name]; ca != nil {
+			kp = ca
 		}
-		if kp == nil {
+		if kp == nil || kp.Cert == nil {
 			continue
 		}
 		c := kp.Cert
@@ -135,8 +167,8 @@ func certificates(m pki.Material, now time.Time) []CertificateStatus {
 			sans = append(sans, ip.String())
 		}
 		out = append(out, CertificateStatus{
-			Name: name, Serial: kp.Serial(), SANs: sans, NotAfter: c.NotAfter.UTC(),
-			DaysLeft: int(c.NotAfter.Sub(now).Hours() / 24), File: stack.Pairs()[name].Cert,
+			Name: name, Key: keyState(p.state.Spec.PKI, kp), Serial: kp.Serial(), SANs: sans, NotAfter: c.NotAfter.UTC(),
+			DaysLeft: int(c.NotAfter.Sub(now).Hours() / 24), File: stack.PairOf(name).Cert,
 		})
 	}
 	return out

@@ -15,6 +15,9 @@ import (
 type UpOptions struct {
 	// Ready bounds the wait for the daemons to answer; 0 means a minute.
 	Ready time.Duration
+
+	// change changes what the draft starts from.
+	change func(*draft) error
 }
 
 // Result is what Init and Up did. It holds no secret.
@@ -109,7 +112,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	defer release()
-	u := &upRun{Deps: d, wanted: spec, info: info, res: &res}
+	u := &upRun{Deps: d, wanted: spec, info: info, change: opts.change, res: &res}
 	if err := u.prepare(ctx); err != nil {
 		return res, err
 	}
@@ -124,6 +127,7 @@ type upRun struct {
 	Deps
 	wanted stack.Spec // with open ports
 	info   compose.Info
+	change func(*draft) error
 	draft  *draft
 	res    *Result
 }
@@ -142,7 +146,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 	facts := engineFacts(u.settleFacts(u.wanted, before.state), u.info, u.Account)
-	if err := u.compile(before, facts); err != nil {
+	if err := u.compile(ctx, before, facts); err != nil {
 		return err
 	}
 	err = u.step(StepImages, func(say func(string)) (string, error) {
@@ -155,23 +159,28 @@ func (u *upRun) prepare(ctx context.Context) error {
 }
 
 // compile makes the draft for the facts known so far.
-func (u *upRun) compile(before prior, facts stack.Facts) error {
+func (u *upRun) compile(ctx context.Context, before prior, facts stack.Facts) error {
 	spec, err := u.choosePorts(u.wanted, before.state)
 	if err != nil {
 		return err
 	}
-	u.draft = &draft{prior: before, spec: spec, facts: facts}
-	return u.compileDraft(u.draft, u.res)
+	u.draft = &draft{prior: before, clients: before.clients(), spec: spec, facts: facts}
+	if u.change != nil {
+		if err := u.change(u.draft); err != nil {
+			return err
+		}
+	}
+	return u.compileDraft(ctx, u.draft, u.res)
 }
 
 // compileDraft certifies and settles passwords, as steps that a person sees.
-func (d Deps) compileDraft(dr *draft, res *Result) error {
+func (d Deps) compileDraft(ctx context.Context, dr *draft, res *Result) error {
 	note := func(p Progress, err error) error {
 		res.Steps = append(res.Steps, p)
 		return err
 	}
 	if err := note(d.run(StepAuthority, func(func(string)) (string, error) {
-		if err := dr.certify(d); err != nil {
+		if err := dr.certify(ctx, d); err != nil {
 			return "", err
 		}
 		return dr.describeAuthority(), nil
@@ -259,7 +268,7 @@ func (u *upRun) write() error {
 // prove waits for the daemons and runs the proof.
 func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 	return u.step(StepProof, func(say func(string)) (string, error) {
-		options, err := proofOptions(u.Store, stack.State{Spec: u.draft.spec, Facts: u.draft.facts}, u.draft.secrets)
+		options, err := proofOptions(u.Store, u.draft.record, u.draft.secrets)
 		if err != nil {
 			return "", err
 		}
@@ -273,6 +282,32 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		report := u.Prover.Prove(ctx, counting(options, say))
 		u.res.Report = &report
 		held, total := report.Held()
+		if err := u.forget(report); err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("%d of %d hold", held, total) + unproven(options), ctx.Err()
 	})
+}
+
+// forget removes what was kept of replaced client CAs, once the builder was seen
+// to let the new one's clients in and to refuse theirs.
+func (u *upRun) forget(report stack.Report) error {
+	record := u.draft.record
+	if !report.OK() || len(record.Retired) == 0 {
+		return nil
+	}
+	var files []stack.File
+	for _, generation := range record.Retired {
+		at := stack.RetiredPair(generation)
+		for _, path := range []string{at.Cert, at.Key, stack.RetiredClient(generation)} {
+			files = append(files, stack.File{Path: path, Gone: true})
+		}
+	}
+	record.Retired = nil
+	file, err := stack.JSONFile(stack.FileState, record)
+	if err != nil {
+		return err
+	}
+	_, err = u.Store.Write(append(files, file))
+	return err
 }

@@ -50,7 +50,7 @@ func TestBuildkitdConfig(t *testing.T) {
 		}
 		want := buildkitd.TLSConfig{Cert: "/etc/buildkit/certs/server.crt", Key: "/etc/buildkit/certs/server.key"}
 		if in.Spec.Builder.TLS == stack.TLSMutual {
-			want.CA = "/etc/buildkit/certs/ca.crt"
+			want.CA = "/etc/buildkit/certs/client-ca.crt"
 		}
 		if c.GRPC.TLS != want {
 			t.Errorf("TLS is %+v, want %+v", c.GRPC.TLS, want)

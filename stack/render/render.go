@@ -27,16 +27,20 @@ var templates embed.FS
 type Input struct {
 	Spec     stack.Spec
 	Facts    stack.Facts
-	Root     string // the state directory, absolute: clients need absolute paths
+	Root     string   // the state directory, absolute: clients need absolute paths
+	Plan     pki.Plan // what Material was made from
 	Material pki.Material
-	Secrets  stack.Secrets
-	Htpasswd []byte
+	// Retire is the client CA that Material replaces, nil for none, and
+	// RetireClient what the stack's own client had of it.
+	Retire, RetireClient *pki.KeyPair
+	Secrets              stack.Secrets
+	Htpasswd             []byte
 }
 
 // Files returns every file of the state directory but state.json, in a fixed
 // order. The error says which file could not be rendered.
 func Files(in Input) ([]stack.File, error) {
-	files, err := material(in.Material)
+	files, err := material(in)
 	if err != nil {
 		return nil, err
 	}
@@ -54,38 +58,91 @@ func Files(in Input) ([]stack.File, error) {
 	return append(files, compose), nil
 }
 
-// material returns the files of the CA, the key pairs and the trust bundle.
-func material(m pki.Material) ([]stack.File, error) {
-	bundle := pki.NewTrustBundle(m.CA.Cert).PEM()
-	public := func(name string, owner stack.Owner, data []byte) stack.File {
-		return stack.File{Path: name, Mode: 0o644, Owner: owner, Data: data}
+// material returns the files of the CAs, the key pairs and the trust bundles.
+func material(in Input) ([]stack.File, error) {
+	files := bundles(in)
+	for _, ca := range in.Plan.CAs {
+		kp := *in.Material.CAs[ca.Name]
+		if ca.Keyholder != pki.KeyHere {
+			kp.Key = nil // the user's, and it stays where it is
+		}
+		more, err := pairFiles(ca.Name, &kp, stack.OwnerCaller)
+		if err != nil {
+			return nil, err
+		}
+		if ca.Name == pki.CAClient && in.Retire != nil {
+			more = retire(in, more)
+		}
+		files = append(files, more...)
 	}
-	files := []stack.File{
-		public(stack.FileRegistryCA, stack.OwnerRegistry, bundle),
-		public(stack.FileBuilderCA, stack.OwnerCaller, bundle),
-		public(stack.FileClientCA, stack.OwnerCaller, bundle),
-	}
-	pairs := map[string]*pki.KeyPair{"ca": m.CA}
-	for name, pair := range m.Leaves {
-		pairs[name] = pair
-	}
-	for _, name := range []string{"ca", stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient} {
+	for _, leaf := range in.Plan.Leaves {
 		owner := stack.OwnerCaller
-		if name == stack.LeafRegistry {
+		if leaf.Name == stack.LeafRegistry {
 			owner = stack.OwnerRegistry
 		}
-		at := stack.Pairs()[name]
-		files = append(files, public(at.Cert, owner, pairs[name].CertPEM()))
-		if pairs[name].Key == nil {
-			continue
-		}
-		key, err := pairs[name].KeyPEM()
+		more, err := pairFiles(leaf.Name, in.Material.Leaves[leaf.Name], owner)
 		if err != nil {
-			return nil, fmt.Errorf("rendering %s: %w", at.Key, err)
+			return nil, err
 		}
-		files = append(files, stack.File{Path: at.Key, Mode: 0o600, Owner: owner, Once: true, Data: key})
+		files = append(files, more...)
 	}
-	return append(files, public(stack.FileRegistryCert2, stack.OwnerRegistry, pairs[stack.LeafRegistry].CertPEM())), nil
+	return append(files, public(stack.FileRegistryCert2, stack.OwnerRegistry, in.Material.Leaves[stack.LeafRegistry].CertPEM())), nil
+}
+
+// retire keeps the files of the client CA that new ones replace, and a client
+// certificate of it to try the builder with.
+func retire(in Input, files []stack.File) []stack.File {
+	generation := pki.Generation(in.Retire.Cert)
+	at := stack.RetiredPair(generation)
+	for i := range files {
+		if files[i].Once {
+			files[i].Retire = at.Key
+		}
+	}
+	files = append(files, public(at.Cert, stack.OwnerCaller, in.Retire.CertPEM()))
+	if in.RetireClient == nil {
+		return files
+	}
+	return append(files, public(stack.RetiredClient(generation), stack.OwnerCaller, in.RetireClient.CertPEM()))
+}
+
+// bundles returns what each peer trusts: the servers' roots, and for a builder
+// that asks for client certificates, their CA.
+func bundles(in Input) []stack.File {
+	servers := in.Material.Trust(in.Plan, pki.RoleServer).PEM()
+	files := []stack.File{
+		public(stack.FileRegistryCA, stack.OwnerRegistry, servers),
+		public(stack.FileBuilderCA, stack.OwnerCaller, servers),
+		public(stack.FileClientCA, stack.OwnerCaller, servers),
+	}
+	if in.Spec.Builder.TLS == stack.TLSMutual {
+		clients := in.Material.Trust(in.Plan, pki.RoleClient).PEM()
+		files = append(files, public(stack.FileBuilderClientCA, stack.OwnerCaller, clients))
+	}
+	for _, leaf := range in.Plan.Leaves {
+		if strings.HasPrefix(leaf.Name, stack.DirClients+"/") {
+			files = append(files, public(leaf.Name+"/ca.pem", stack.OwnerCaller, servers))
+		}
+	}
+	return files
+}
+
+func public(name string, owner stack.Owner, data []byte) stack.File {
+	return stack.File{Path: name, Mode: 0o644, Owner: owner, Data: data}
+}
+
+// pairFiles returns the files of a key pair; without the key, if it is not here.
+func pairFiles(name string, kp *pki.KeyPair, owner stack.Owner) ([]stack.File, error) {
+	at := stack.PairOf(name)
+	files := []stack.File{public(at.Cert, owner, kp.CertPEM())}
+	if kp.Key == nil {
+		return files, nil
+	}
+	key, err := kp.KeyPEM()
+	if err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", at.Key, err)
+	}
+	return append(files, stack.File{Path: at.Key, Mode: 0o600, Owner: owner, Once: true, Data: key}), nil
 }
 
 func registry(in Input) ([]stack.File, error) {
@@ -169,7 +226,7 @@ const MaterialLabel = "io.certyard.material"
 // keep what it read. Keys need no part in it, since a certificate changes with
 // its key; htpasswd has none, since the registry reads it again by itself.
 func MaterialOf(files []stack.File, service string) string {
-	names := []string{stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA}
+	names := []string{stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA, stack.FileBuilderClientCA}
 	if service == stack.Registry {
 		names = []string{stack.FileRegistryConfig, stack.FileRegistryCert}
 	}

@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"flag"
@@ -72,17 +73,18 @@ func (c aCase) input(t testing.TB) render.Input {
 	for _, u := range spec.Registry.Users {
 		passwords[u.Name] = "password-of-" + u.Name
 	}
+	plan, material := materialOf(t, spec, facts)
 	return render.Input{
 		Spec: spec, Facts: facts, Root: "/home/me/.certyard/" + spec.Name,
-		Material: materialOf(t, spec, facts),
+		Plan: plan, Material: material,
 		Secrets:  stack.Secrets{HTTPSecret: "http-secret", Passwords: passwords},
 		Htpasswd: []byte("testuser:$2a$05$hash\n"),
 	}
 }
 
-func materialOf(t testing.TB, spec stack.Spec, facts stack.Facts) pki.Material {
+func materialOf(t testing.TB, spec stack.Spec, facts stack.Facts) (pki.Plan, pki.Material) {
 	t.Helper()
-	plan, err := spec.PKIPlan(facts)
+	plan, err := spec.PKIPlan(facts, stack.Clients{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +92,11 @@ func materialOf(t testing.TB, spec stack.Spec, facts stack.Facts) pki.Material {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := pki.Apply(plan, pki.Material{}, steps, now)
+	m, err := pki.Apply(t.Context(), plan, pki.Material{}, steps, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return plan, m
 }
 
 // files renders and returns the files by path.
@@ -238,6 +240,7 @@ func TestEveryFile(t *testing.T) {
 	const caller, registry = stack.OwnerCaller, stack.OwnerRegistry
 	want := map[string]attributes{
 		stack.FileCACert: {0o644, caller, false}, stack.FileCAKey: {0o600, caller, true},
+		stack.FileClientCACert: {0o644, caller, false}, stack.FileClientCAKey: {0o600, caller, true},
 		stack.FileRegistryConfig: {0o600, registry, false}, stack.FileHtpasswd: {0o600, registry, false},
 		stack.FileRegistryCert: {0o644, registry, false}, stack.FileRegistryKey: {0o600, registry, true},
 		stack.FileRegistryCert2: {0o644, registry, false}, stack.FileRegistryCA: {0o644, registry, false},
@@ -247,6 +250,10 @@ func TestEveryFile(t *testing.T) {
 		stack.FileDockerConfig: {0o600, caller, false}, stack.FileEnv: {0o600, caller, false}, stack.FileCompose: {0o644, caller, false},
 	}
 	eachCase(t, func(t *testing.T, in render.Input, have map[string]stack.File) {
+		want := maps.Clone(want)
+		if in.Spec.Builder.TLS == stack.TLSMutual {
+			want[stack.FileBuilderClientCA] = attributes{0o644, caller, false}
+		}
 		for path, f := range have {
 			w, ok := want[path]
 			if !ok {
@@ -288,9 +295,10 @@ func checkSecrets(t *testing.T, in render.Input, have map[string]stack.File) {
 func TestMaterial(t *testing.T) {
 	in := cases()[0].input(t)
 	have := files(t, in)
-	pairs := map[string]*pki.KeyPair{"ca": in.Material.CA}
+	pairs := maps.Clone(in.Material.CAs)
 	maps.Copy(pairs, in.Material.Leaves)
-	for name, at := range stack.Pairs() {
+	for name := range pairs {
+		at := stack.PairOf(name)
 		// As every daemon does, which checks that both belong together.
 		got, err := tls.X509KeyPair(have[at.Cert].Data, have[at.Key].Data)
 		if err != nil {
@@ -300,7 +308,7 @@ func TestMaterial(t *testing.T) {
 		}
 	}
 	for _, at := range []string{stack.FileRegistryCA, stack.FileBuilderCA, stack.FileClientCA} {
-		if string(have[at].Data) != string(pki.NewTrustBundle(in.Material.CA.Cert).PEM()) {
+		if string(have[at].Data) != string(pki.NewTrustBundle(in.Material.CAs[pki.CAName].Cert).PEM()) {
 			t.Errorf("%s is not the CA", at)
 		}
 	}
@@ -308,9 +316,7 @@ func TestMaterial(t *testing.T) {
 		t.Errorf("%s and %s differ", stack.FileRegistryCert2, stack.FileRegistryCert)
 	}
 	// An external CA: somebody else keeps its key, and so it is not written.
-	ca := *in.Material.CA
-	ca.Key = nil
-	in.Material.CA = &ca
+	in.Plan.CAs[0].Keyholder = pki.KeyExternal
 	have = files(t, in)
 	if _, ok := have[stack.FileCAKey]; ok || len(have[stack.FileCACert].Data) == 0 {
 		t.Error("a CA without its key is not rendered as one")
@@ -360,7 +366,7 @@ func TestChangesTouchOnlyWhatTheyMust(t *testing.T) {
 		{"the registry's port", func(in *render.Input) { in.Spec = in.Spec.WithPort(registry, 4321) },
 			[]string{stack.FileBuilderConfig, stack.FileDockerConfig, stack.FileCompose, stack.FileEnv}, []string{builder}},
 		{"mutual", func(in *render.Input) { in.Spec.Builder.TLS = stack.TLSMutual },
-			[]string{stack.FileBuilderConfig, stack.FileCompose, stack.FileEnv}, []string{builder}},
+			[]string{stack.FileBuilderConfig, stack.FileBuilderClientCA, stack.FileCompose, stack.FileEnv}, []string{builder}},
 		{"privileges", func(in *render.Input) { in.Facts.Privileges = stack.PrivilegesMinimal }, []string{stack.FileCompose}, nil},
 		{"a password", func(in *render.Input) { in.Secrets.Passwords["testuser"] = "other" },
 			[]string{stack.FileDockerConfig, stack.FileEnv}, nil},
@@ -407,16 +413,16 @@ func TestChangesTouchOnlyWhatTheyMust(t *testing.T) {
 // renewed returns a change that puts another stack's pair into one's place.
 func renewed(leaf string) func(*render.Input) {
 	return func(in *render.Input) {
-		plan, err := in.Spec.PKIPlan(in.Facts)
+		plan, err := in.Spec.PKIPlan(in.Facts, stack.Clients{})
 		if err != nil {
 			panic(err)
 		}
-		have := pki.Material{CA: in.Material.CA}
+		have := pki.Material{CAs: in.Material.CAs}
 		steps, err := pki.Diff(plan, have, now)
 		if err != nil {
 			panic(err)
 		}
-		m, err := pki.Apply(plan, have, steps, now)
+		m, err := pki.Apply(context.Background(), plan, have, steps, nil, now)
 		if err != nil {
 			panic(err)
 		}

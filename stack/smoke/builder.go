@@ -43,6 +43,12 @@ func (b *builderProbes) checks() []*check {
 	if b.Server != nil {
 		t.add("server-certificate", "the server's own certificate is refused from a client", letsIn, b.serverAsClient)
 	}
+	for i, removed := range b.Removed {
+		title := "a client of the replaced CA is refused: " + removed.Cert.Issuer.CommonName
+		t.add(fmt.Sprintf("replaced-ca-%d", i+1), title, letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			return b.show(ctx, e, removed, alertUnknownCA)
+		})
+	}
 	return t.checks
 }
 
@@ -123,7 +129,7 @@ func (b *builderProbes) noCertificate(ctx context.Context, e stack.Endpoint) (st
 }
 
 func (b *builderProbes) otherCA(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
-	stranger, err := newOutsider(time.Now())
+	stranger, err := newOutsider(ctx, time.Now())
 	if err != nil {
 		return stack.Evidence{}, fmt.Errorf("making another CA: %w", err)
 	}
@@ -131,7 +137,7 @@ func (b *builderProbes) otherCA(ctx context.Context, e stack.Endpoint) (stack.Ev
 }
 
 func (b *builderProbes) serverAsClient(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
-	return b.show(ctx, e, b.Server, alertBadCertificate, alertUnsupportedCertificate)
+	return b.show(ctx, e, b.Server, alertBadCertificate, alertUnsupportedCertificate, alertUnknownCA)
 }
 
 // show holds when the server refuses the client's certificate, or its lack of

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"context"
 	"time"
 
 	"github.com/certyard/certyard/pki"
@@ -13,18 +14,18 @@ type outsider struct {
 	client *pki.KeyPair
 }
 
-func newOutsider(now time.Time) (*outsider, error) {
+func newOutsider(ctx context.Context, now time.Time) (*outsider, error) {
 	plan := pki.Plan{
-		CA:     pki.CAPlan{Name: "outsider", Key: pki.ECDSAP256, Validity: time.Hour},
-		Leaves: []pki.LeafPlan{{Name: "client", Role: pki.RoleClient, Key: pki.ECDSAP256, Validity: time.Hour}},
+		CAs:    []pki.CAPlan{{Name: pki.CAClient, Stack: "outsider", Key: pki.ECDSAP256, Validity: time.Hour}},
+		Leaves: []pki.LeafPlan{{Name: "client", Role: pki.RoleClient, Issuer: pki.CAClient, Key: pki.ECDSAP256, Validity: time.Hour}},
 	}
 	steps, err := pki.Diff(plan, pki.Material{}, now)
 	if err != nil {
 		return nil, err
 	}
-	material, err := pki.Apply(plan, pki.Material{}, steps, now)
+	material, err := pki.Apply(ctx, plan, pki.Material{}, steps, nil, now)
 	if err != nil {
 		return nil, err
 	}
-	return &outsider{pki.NewTrustBundle(material.CA.Cert), material.Leaves["client"]}, nil
+	return &outsider{pki.NewTrustBundle(material.CAs[pki.CAClient].Cert), material.Leaves["client"]}, nil
 }

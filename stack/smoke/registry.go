@@ -131,7 +131,7 @@ func (r *registryProbes) oldTLS(ctx context.Context, e stack.Endpoint) (stack.Ev
 }
 
 func (r *registryProbes) otherCA(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
-	stranger, err := newOutsider(time.Now())
+	stranger, err := newOutsider(ctx, time.Now())
 	if err != nil {
 		return stack.Evidence{}, fmt.Errorf("making another CA: %w", err)
 	}

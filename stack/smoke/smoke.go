@@ -71,6 +71,9 @@ type Builder struct {
 	// Server is its own key pair, which it must not accept from a client.
 	// Without it that is not probed. Only used if Mutual.
 	Server *pki.KeyPair
+	// Removed are clients of replaced CAs, which it must not let in any more.
+	// Only used if Mutual.
+	Removed []*pki.KeyPair
 }
 
 // Time limits. A probe takes milliseconds, and a smoke build half a second and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // attempts is how often Load tries to see a directory that does not change
@@ -124,6 +125,9 @@ func (d *Dir) look(list func(*tree) ([]string, error)) (view, error) {
 		return nil, err
 	}
 	for _, p := range paths {
+		if m.removes(p) {
+			continue
+		}
 		if err := v.add(t, p, m.source(p)); err != nil {
 			return nil, err
 		}
@@ -143,6 +147,9 @@ func (m *manifest) source(path string) string {
 	}
 	return ""
 }
+
+// removes reports whether a file is about to be removed.
+func (m *manifest) removes(path string) bool { return m != nil && slices.Contains(m.Gone, path) }
 
 // add reads one file: from the stage of a committed write if it is still there,
 // else from its place.

@@ -30,6 +30,7 @@ func roles() map[string]func(root string) error {
 	all := map[string]func(root string) error{
 		"write":      childWrite,
 		"write pair": childWritePair,
+		"swap":       childSwap,
 		"purge":      childPurge,
 		"lock":       childLock,
 		"hold":       childHold,

@@ -23,6 +23,7 @@ type Changes struct {
 	Created  []string // did not exist
 	Replaced []string // had other content
 	Repaired []string // had the right content, with another mode or owner
+	Removed  []string // were there, and are not to be
 }
 
 // Empty reports whether everything was as it should be.
@@ -34,6 +35,7 @@ func (c Changes) Paths() []string {
 	all = append(all, c.Created...)
 	all = append(all, c.Replaced...)
 	all = append(all, c.Repaired...)
+	all = append(all, c.Removed...)
 	sort.Strings(all)
 	return all
 }
@@ -42,6 +44,7 @@ func (c Changes) Paths() []string {
 type plan struct {
 	dirs   []dirWant // every directory above a file, parents first
 	files  []fileWork
+	gone   []string // files to be removed
 	report Changes
 }
 
@@ -69,7 +72,9 @@ func (d *Dir) Plan(files []stack.File) (Changes, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		var all Changes
 		for _, f := range files {
-			all.Created = append(all.Created, f.Path)
+			if !f.Gone {
+				all.Created = append(all.Created, f.Path)
+			}
 		}
 		return all, nil
 	}
@@ -92,7 +97,11 @@ func (d *Dir) plan(t *tree, files []stack.File) (plan, error) {
 	}
 	var problems []error
 	for _, f := range files {
-		problems = append(problems, p.compareFile(t, f, d.uid(f.Owner)))
+		if f.Gone {
+			problems = append(problems, p.compareGone(t, f))
+		} else {
+			problems = append(problems, p.compareFile(t, f, d.uid(f.Owner)))
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return plan{}, err
@@ -104,7 +113,7 @@ func (d *Dir) plan(t *tree, files []stack.File) (plan, error) {
 // registry, at any depth, belongs to it as well: it has to read its way down.
 func (d *Dir) dirsOf(files []stack.File) []dirWant {
 	uids := map[string]int{}
-	for _, f := range files {
+	for _, f := range wanted(files) {
 		for p := path.Dir(f.Path); p != "."; p = path.Dir(p) {
 			if _, known := uids[p]; !known || f.Owner == stack.OwnerRegistry {
 				uids[p] = d.uid(f.Owner)
@@ -117,6 +126,22 @@ func (d *Dir) dirsOf(files []stack.File) []dirWant {
 	}
 	sort.Slice(dirs, func(i, j int) bool { return dirs[i].Path < dirs[j].Path })
 	return dirs
+}
+
+// wanted returns the files that are to be there, with those that are kept of
+// the ones that they replace.
+func wanted(files []stack.File) []stack.File {
+	var out []stack.File
+	for _, f := range files {
+		if f.Gone {
+			continue
+		}
+		out = append(out, f)
+		if f.Retire != "" {
+			out = append(out, stack.File{Path: f.Retire, Owner: f.Owner})
+		}
+	}
+	return out
 }
 
 func (p *plan) compareDir(t *tree, w dirWant) error {
@@ -157,8 +182,13 @@ func (p *plan) compareFile(t *tree, f stack.File, uid int) error {
 	switch {
 	case err != nil:
 		return diskError("reading", file.Name(), err)
-	case !same && f.Once:
+	case !same && f.Once && f.Retire == "":
 		return &KeyExistsError{Path: file.Name()}
+	case !same && f.Once:
+		if err := p.retire(t, f, uid); err != nil {
+			return err
+		}
+		p.report.Replaced = append(p.report.Replaced, f.Path)
 	case !same:
 		p.report.Replaced = append(p.report.Replaced, f.Path)
 	case info.Mode().Perm() != f.Mode || ownerOf(info) != uid:
@@ -167,6 +197,38 @@ func (p *plan) compareFile(t *tree, f stack.File, uid int) error {
 		return nil
 	}
 	p.files = append(p.files, work)
+	return nil
+}
+
+// retire keeps the key that a file replaces, under another name, in the same
+// transaction.
+func (p *plan) retire(t *tree, f stack.File, uid int) error {
+	old, _, err := t.read(f.Path)
+	if err != nil {
+		return err
+	}
+	return p.compareFile(t, stack.File{Path: f.Retire, Mode: 0o600, Owner: f.Owner, Once: true, Data: old}, uid)
+}
+
+// compareGone finds out whether a file has to be removed. With Data, only one
+// that holds just that is.
+func (p *plan) compareGone(t *tree, f stack.File) error {
+	file, info, err := t.open(f.Path)
+	if file == nil {
+		return err
+	}
+	defer file.Close()
+	if f.Data != nil {
+		same, err := sameContent(file, info, f.Data)
+		if err != nil {
+			return diskError("reading", file.Name(), err)
+		}
+		if !same {
+			return &KeyExistsError{Path: file.Name()}
+		}
+	}
+	p.gone = append(p.gone, f.Path)
+	p.report.Removed = append(p.report.Removed, f.Path)
 	return nil
 }
 
@@ -190,6 +252,7 @@ func check(files []stack.File) error {
 			return fmt.Errorf("%q is a name that the state directory uses itself", f.Path)
 		case seen[f.Path]:
 			return fmt.Errorf("%q is given twice", f.Path)
+		case f.Gone:
 		case f.Mode&^fs.ModePerm != 0 || f.Mode&0o400 == 0:
 			return fmt.Errorf("%q has mode %v, want permission bits with which its owner can read it", f.Path, f.Mode)
 		case f.Once && f.Mode&0o077 != 0:
@@ -197,7 +260,7 @@ func check(files []stack.File) error {
 		}
 		seen[f.Path] = true
 	}
-	for _, f := range files {
+	for _, f := range wanted(files) {
 		for p := path.Dir(f.Path); p != "."; p = path.Dir(p) {
 			if seen[p] {
 				return fmt.Errorf("%q is given as a file and as the directory of %q", p, f.Path)

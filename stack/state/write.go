@@ -23,6 +23,7 @@ const (
 type manifest struct {
 	Dirs  []dirWant `json:"dirs"`
 	Files []staged  `json:"files"`
+	Gone  []string  `json:"gone,omitempty"` // to be removed
 }
 
 // staged is one file under .stage.
@@ -82,7 +83,7 @@ func (d *Dir) write(files []stack.File) (Changes, error) {
 // stage makes every file under .stage and then COMMIT. Directories are made
 // here too: if that is not possible, it has to be known before the commit.
 func (t *tree) stage(p plan) (manifest, error) {
-	m := manifest{Dirs: p.dirs}
+	m := manifest{Dirs: p.dirs, Gone: p.gone}
 	for _, w := range p.dirs {
 		if err := t.ensure(w); err != nil {
 			return m, err
@@ -153,6 +154,11 @@ func (t *tree) place(m manifest) error {
 		p := path.Dir(s.Path)
 		touched[p] = t.dirs[p]
 	}
+	for _, gone := range m.Gone {
+		if err := t.removeFile(gone); err != nil {
+			return err
+		}
+	}
 	for _, p := range slices.Sorted(maps.Keys(touched)) {
 		if err := touched[p].sync(); err != nil {
 			return err
@@ -187,6 +193,49 @@ func (t *tree) placeFile(s staged) error {
 	// Either we were killed between link and clean-up, or somebody put a key
 	// there meanwhile. Only the same content is ours.
 	return t.sameKey(stage, s.Name, to, name)
+}
+
+// removeFile removes a file, and the directories that it leaves empty. It may
+// be repeated, so nothing of it needs to be there.
+func (t *tree) removeFile(file string) error {
+	d, err := t.dir(path.Dir(file))
+	if err != nil {
+		return err
+	}
+	if d != nil && kindAt(d.fd(), path.Base(file)) != "" {
+		if err := errors.Join(d.unlink(path.Base(file)), d.sync()); err != nil {
+			return err
+		}
+	}
+	// Above a directory that is gone, one that it left empty may remain.
+	for p := path.Dir(file); p != "."; p = path.Dir(p) {
+		if removed, err := t.removeEmpty(p); !removed {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeEmpty removes a directory if there is nothing in it.
+func (t *tree) removeEmpty(p string) (bool, error) {
+	d, err := t.dir(p)
+	if d == nil {
+		return true, err
+	}
+	names, err := d.names()
+	if err != nil || len(names) > 0 {
+		return false, err
+	}
+	parent, err := t.dir(path.Dir(p))
+	if err != nil {
+		return false, err
+	}
+	delete(t.dirs, p)
+	d.close()
+	if err := parent.rmdir(path.Base(p)); err != nil {
+		return false, err
+	}
+	return true, parent.sync()
 }
 
 func (t *tree) sameKey(stage *dir, staged string, to *dir, name string) error {

@@ -1,0 +1,179 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/youmark/pkcs8"
+)
+
+// Encrypted keys are PKCS #8 with PBES2 (RFC 8018): what "openssl pkcs8 -topk8"
+// writes and every tool reads.
+
+// encryption is how new keys are encrypted. The iterations are OWASP's figure
+// for PBKDF2 with HMAC-SHA256 (Password Storage Cheat Sheet, 2023); the salt's
+// length is the least of NIST SP 800-132.
+func encryption() *pkcs8.Opts {
+	return &pkcs8.Opts{
+		Cipher:  pkcs8.AES256CBC,
+		KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 16, IterationCount: 600_000, HMACHash: crypto.SHA256},
+	}
+}
+
+// Limits of what a key file may ask for before the passphrase is known to be
+// right: a hostile one must not stop the program or eat its memory.
+const (
+	maxIterations   = 10_000_000
+	maxScryptMemory = 256 << 20
+	maxScryptPasses = 16
+)
+
+const encryptedType = "ENCRYPTED PRIVATE KEY"
+
+// PassphraseError says that a passphrase does not open a key.
+type PassphraseError struct{ Name string }
+
+func (e *PassphraseError) Error() string { return "the passphrase does not open the key of " + e.Name }
+
+// EncryptKey returns the key in PEM, encrypted with the passphrase.
+func EncryptKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
+	if len(passphrase) == 0 {
+		return nil, errors.New("encrypting private key: the passphrase is empty")
+	}
+	der, err := pkcs8.MarshalPrivateKey(key, passphrase, encryption())
+	if err != nil {
+		return nil, fmt.Errorf("encrypting private key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: encryptedType, Bytes: der}), nil
+}
+
+// Locked reports whether the key is here and encrypted, and was not opened.
+func (kp *KeyPair) Locked() bool { return kp.Key == nil && isEncrypted(kp.keyPEM) }
+
+// Unlock returns the pair with its key opened. The key stays encrypted in
+// [KeyPair.KeyPEM]. The error is a *[PassphraseError], or a *[MismatchError]
+// when the key belongs to another certificate.
+func (kp *KeyPair) Unlock(passphrase []byte) (*KeyPair, error) {
+	name := kp.Cert.Subject.CommonName
+	block, _ := pem.Decode(kp.keyPEM)
+	if block == nil || block.Type != encryptedType {
+		return nil, fmt.Errorf("opening the key of %s: it is not encrypted", name)
+	}
+	if err := checkEncryption(block.Bytes); err != nil {
+		return nil, fmt.Errorf("opening the key of %s: %w", name, err)
+	}
+	key, _, err := pkcs8.ParsePrivateKey(block.Bytes, passphrase)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, &PassphraseError{Name: name}
+	}
+	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: signer, keyPEM: kp.keyPEM}
+	if !out.matches() {
+		return nil, &MismatchError{Name: "CA"}
+	}
+	return out, nil
+}
+
+// Encrypt returns the pair with its key encrypted in [KeyPair.KeyPEM]. The pair
+// can still sign.
+func (kp *KeyPair) Encrypt(passphrase []byte) (*KeyPair, error) {
+	if kp.Key == nil {
+		return nil, errors.New("encrypting private key: it is not here")
+	}
+	keyPEM, err := EncryptKey(kp.Key, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key, keyPEM: keyPEM}, nil
+}
+
+func isEncrypted(keyPEM []byte) bool {
+	block, _ := pem.Decode(keyPEM)
+	return block != nil && block.Type == encryptedType
+}
+
+var (
+	oidPBES2   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
+	oidPBKDF2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
+	oidScrypt  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
+	oidAESCBCs = []asn1.ObjectIdentifier{
+		{2, 16, 840, 1, 101, 3, 4, 1, 2}, {2, 16, 840, 1, 101, 3, 4, 1, 22}, {2, 16, 840, 1, 101, 3, 4, 1, 42},
+	}
+)
+
+// encryptedKey is EncryptedPrivateKeyInfo of RFC 5208, and pbes2 its parameters.
+type encryptedKey struct {
+	Algorithm pkix.AlgorithmIdentifier
+	Data      []byte
+}
+
+type pbes2 struct{ KDF, Scheme pkix.AlgorithmIdentifier }
+
+// checkEncryption refuses what would cost too much to open, and what the library
+// does not read or panics on: data that is no whole number of blocks.
+func checkEncryption(der []byte) error {
+	var key encryptedKey
+	var params pbes2
+	if rest, err := asn1.Unmarshal(der, &key); err != nil || len(rest) > 0 {
+		return errors.New("the encrypted key is damaged")
+	}
+	if !key.Algorithm.Algorithm.Equal(oidPBES2) {
+		return errors.New(`it is not encrypted with PBES2: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+	}
+	if _, err := asn1.Unmarshal(key.Algorithm.Parameters.FullBytes, &params); err != nil {
+		return errors.New("the encrypted key is damaged")
+	}
+	var iv []byte
+	aesCBC := false
+	for _, oid := range oidAESCBCs {
+		aesCBC = aesCBC || params.Scheme.Algorithm.Equal(oid)
+	}
+	if !aesCBC {
+		return errors.New(`it is not encrypted with AES-CBC: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+	}
+	_, err := asn1.Unmarshal(params.Scheme.Parameters.FullBytes, &iv)
+	if err != nil || len(iv) != aes.BlockSize || len(key.Data) == 0 || len(key.Data)%aes.BlockSize != 0 {
+		return errors.New("the encrypted key is damaged")
+	}
+	return checkCost(params.KDF)
+}
+
+// checkCost looks at what deriving the key would take.
+func checkCost(kdf pkix.AlgorithmIdentifier) error {
+	var pbkdf2 struct {
+		Salt       []byte
+		Iterations int
+		Rest       asn1.RawValue `asn1:"optional"`
+		PRF        asn1.RawValue `asn1:"optional"`
+	}
+	var scrypt struct {
+		Salt    []byte
+		N, R, P int
+		Length  asn1.RawValue `asn1:"optional"`
+	}
+	switch {
+	case kdf.Algorithm.Equal(oidPBKDF2):
+		if _, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &pbkdf2); err != nil || pbkdf2.Iterations < 1 {
+			return errors.New("the encrypted key is damaged")
+		}
+		if pbkdf2.Iterations > maxIterations {
+			return fmt.Errorf("it wants %d iterations to be opened, more than %d", pbkdf2.Iterations, maxIterations)
+		}
+	case kdf.Algorithm.Equal(oidScrypt):
+		_, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &scrypt)
+		if err != nil || scrypt.N < 2 || scrypt.R < 1 || scrypt.P < 1 {
+			return errors.New("the encrypted key is damaged")
+		}
+		if scrypt.R > maxScryptMemory || scrypt.N > maxScryptMemory/128/scrypt.R || scrypt.P > maxScryptPasses {
+			return errors.New("it wants more than 256 MiB, or too many passes, to be opened")
+		}
+	default:
+		return errors.New(`its passphrase is hashed in an unknown way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+	}
+	return nil
+}

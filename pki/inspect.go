@@ -1,0 +1,264 @@
+package pki
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Info is what a certificate says, for people and for JSON.
+type Info struct {
+	Subject     string    `json:"subject"`
+	Issuer      string    `json:"issuer"`
+	SANs        []string  `json:"sans"`
+	CA          bool      `json:"ca"`
+	PathLen     *int      `json:"path_length,omitempty"` // nil: no limit, or no CA
+	Permitted   []string  `json:"permitted,omitempty"`   // names and networks that a CA may sign for
+	Excluded    []string  `json:"excluded,omitempty"`
+	KeyUsage    []string  `json:"key_usage"`
+	ExtKeyUsage []string  `json:"extended_key_usage"`
+	KeyType     KeyType   `json:"key_type"`
+	Serial      string    `json:"serial"`      // hexadecimal
+	Fingerprint string    `json:"fingerprint"` // SHA-256, hexadecimal
+	NotBefore   time.Time `json:"not_before"`
+	NotAfter    time.Time `json:"not_after"`
+	DaysLeft    int       `json:"days_left"` // whole days, negative once expired
+}
+
+// Describe returns what a certificate says, and how long it is still valid at
+// the given time.
+func Describe(cert *x509.Certificate, now time.Time) Info {
+	c := ConstraintsOf(cert)
+	info := Info{
+		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), SANs: allSANs(cert), CA: cert.IsCA,
+		Permitted: subtrees(c.DNS, c.IPs), Excluded: subtrees(c.ExcludedDNS, c.ExcludedIPs),
+		KeyUsage: keyUsageNames(cert.KeyUsage), ExtKeyUsage: []string{}, KeyType: KeyTypeOf(cert.PublicKey),
+		Serial: cert.SerialNumber.Text(16), Fingerprint: Fingerprint(cert),
+		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
+		DaysLeft: int(cert.NotAfter.Sub(now).Hours() / 24),
+	}
+	for _, usage := range cert.ExtKeyUsage {
+		info.ExtKeyUsage = append(info.ExtKeyUsage, usage.String())
+	}
+	for _, oid := range cert.UnknownExtKeyUsage {
+		info.ExtKeyUsage = append(info.ExtKeyUsage, oid.String())
+	}
+	if cert.IsCA && (cert.MaxPathLen > 0 || cert.MaxPathLenZero) {
+		info.PathLen = &cert.MaxPathLen
+	}
+	return info
+}
+
+// allSANs lists every kind of name as it is written.
+func allSANs(cert *x509.Certificate) []string {
+	out := append([]string{}, cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
+		out = append(out, ip.String())
+	}
+	out = append(out, cert.EmailAddresses...)
+	for _, uri := range cert.URIs {
+		out = append(out, uri.String())
+	}
+	return out
+}
+
+func subtrees(names []string, networks []netip.Prefix) []string {
+	out := slices.Clone(names)
+	for _, p := range networks {
+		out = append(out, p.String())
+	}
+	return out
+}
+
+func keyUsageNames(usage x509.KeyUsage) []string {
+	out := []string{}
+	for i, name := range []string{
+		"digitalSignature", "contentCommitment", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly",
+	} {
+		if usage&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Contents is what a file of anybody's holds.
+type Contents struct {
+	Certs []*x509.Certificate
+	Keys  []crypto.Signer
+	// Others names PEM blocks that are neither, and keys that cannot be read.
+	Others []string
+}
+
+// ErrNothing says that a file holds neither certificate nor key.
+var ErrNothing = errors.New("it holds no certificate and no key, in PEM or DER")
+
+// ParseContents reads certificates and keys in PEM, in any order and with text
+// between them, or certificates in DER. A damaged certificate is an error.
+func ParseContents(data []byte) (Contents, error) {
+	var c Contents
+	if !bytes.Contains(data, []byte("-----BEGIN ")) {
+		certs, err := x509.ParseCertificates(data)
+		if err != nil || len(certs) == 0 {
+			return c, ErrNothing
+		}
+		return Contents{Certs: certs}, nil
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return c, fmt.Errorf("certificate %d: %w", len(c.Certs)+1, err)
+			}
+			c.Certs = append(c.Certs, cert)
+			continue
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			if key, err := parseKey(pem.EncodeToMemory(block)); err == nil {
+				c.Keys = append(c.Keys, key)
+				continue
+			}
+		}
+		c.Others = append(c.Others, strings.ToLower(block.Type))
+	}
+	if len(c.Certs)+len(c.Keys)+len(c.Others) == 0 {
+		return c, ErrNothing
+	}
+	return c, nil
+}
+
+// Pair returns the certificates as a leaf with its chain, and the key that
+// belongs to it, if one of the keys does. The leaf is the first certificate that
+// has not signed another one.
+func (c Contents) Pair() (*KeyPair, error) {
+	i := slices.IndexFunc(c.Certs, func(cert *x509.Certificate) bool {
+		return !slices.ContainsFunc(c.Certs, func(other *x509.Certificate) bool {
+			return other != cert && !other.Equal(cert) && signedBy(other, cert)
+		})
+	})
+	if i < 0 {
+		return nil, ErrNothing
+	}
+	kp := &KeyPair{Cert: c.Certs[i]}
+	for j, cert := range c.Certs {
+		if j != i {
+			kp.Chain = append(kp.Chain, cert)
+		}
+	}
+	for _, key := range c.Keys {
+		if sameKey(key.Public(), kp.Cert.PublicKey) {
+			kp.Key = key
+		}
+	}
+	if kp.Key == nil && len(c.Keys) > 0 {
+		return kp, &MismatchError{Name: kp.Cert.Subject.CommonName}
+	}
+	return kp, nil
+}
+
+// Source is a certificate and what is known of it besides.
+type Source struct {
+	Cert   *x509.Certificate `json:"-"`
+	Name   string            `json:"name,omitempty"` // in a plan
+	File   string            `json:"file,omitempty"`
+	Key    string            `json:"key,omitempty"`    // where its key is
+	Reader string            `json:"reader,omitempty"` // which container reads it
+}
+
+// Node is a certificate in a [Forest], with those that it has signed.
+type Node struct {
+	Info
+	Source
+	Problems []string `json:"problems"`
+	Signed   []*Node  `json:"signed"`
+}
+
+// Forest arranges certificates by who has signed whom, which it finds out from
+// the signatures: names can lie. A certificate that is there twice is one node,
+// with both files. What is wrong with one at the given time is noted at it.
+func Forest(sources []Source, now time.Time) []*Node {
+	var all []*Node
+	byPrint := map[string]*Node{}
+	for _, s := range sources {
+		print := Fingerprint(s.Cert)
+		if have := byPrint[print]; have != nil {
+			if s.File != "" && s.File != have.File {
+				have.File = strings.TrimPrefix(have.File+", "+s.File, ", ")
+			}
+			continue
+		}
+		node := &Node{Info: Describe(s.Cert, now), Source: s, Problems: []string{}, Signed: []*Node{}}
+		byPrint[print] = node
+		all = append(all, node)
+	}
+	var roots []*Node
+	for _, node := range all {
+		node.Problems = append(node.Problems, nodeProblems(node, all, now)...)
+		if parent := signerOf(node, all); parent != nil {
+			parent.Signed = append(parent.Signed, node)
+		} else {
+			roots = append(roots, node)
+		}
+	}
+	return roots
+}
+
+func signerOf(node *Node, all []*Node) *Node {
+	if signedBy(node.Cert, node.Cert) {
+		return nil
+	}
+	i := slices.IndexFunc(all, func(other *Node) bool { return other != node && signedBy(node.Cert, other.Cert) })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}
+
+// nodeProblems lists what is wrong with a certificate by itself, and among the
+// others.
+func nodeProblems(node *Node, all []*Node, now time.Time) []string {
+	var out []string
+	if _, problem := withinLife(node.Cert, now); problem != "" {
+		out = append(out, problem)
+	}
+	if signerOf(node, all) == nil && !signedBy(node.Cert, node.Cert) {
+		out = append(out, "its issuer is not here")
+	}
+	for _, other := range all {
+		if other != node && node.Cert.IsCA && bytes.Equal(other.Cert.RawSubject, node.Cert.RawSubject) && !sameKey(other.Cert.PublicKey, node.Cert.PublicKey) {
+			out = append(out, "another CA here has the same subject and another key")
+		}
+	}
+	for _, f := range NameFindings(node.Cert) {
+		out = append(out, f.Problem)
+	}
+	return out
+}
+
+// NameFindings lists what is wrong with the names of a certificate, whoever asks:
+// names that no client can match, and no names at all on a server.
+func NameFindings(cert *x509.Certificate) []Finding {
+	var out []Finding
+	add := func(format string, args ...any) {
+		out = append(out, Finding{cert.Subject.CommonName, fmt.Sprintf(format, args...)})
+	}
+	client := len(cert.ExtKeyUsage) == 1 && cert.ExtKeyUsage[0] == x509.ExtKeyUsageClientAuth
+	if !cert.IsCA && !client && !hasSANs(cert) {
+		add("has no SANs: clients ignore the common name %q", cert.Subject.CommonName)
+	}
+	for _, name := range cert.DNSNames {
+		if _, err := netip.ParseAddr(name); err == nil {
+			add("has the IP address %s written as a DNS name, which no client matches", name)
+		} else if why := nameProblem(normalName(name)); why != "" {
+			add("has the name %q, which %s", name, why)
+		}
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// describeAuthority says in one line who signs the servers' certificates.
+func (dr *draft) describeAuthority() string {
+	root := dr.material.CAs[pki.CAName]
+	if root == nil {
+		return "none: the servers' certificates are self-signed, and every client trusts each of them"
+	}
+	verb := "kept"
+	if action(dr.steps, pki.CAName) == pki.Issue {
+		verb = "new"
+	}
+	switch dr.spec.PKI.Authority {
+	case stack.AuthorityFiles:
+		verb = "your"
+	case stack.AuthorityExternal:
+		verb = "external"
+	case stack.AuthorityRemote:
+		verb = "remote"
+	}
+	text := fmt.Sprintf("%s CA %s, %s, %s", verb, pki.Generation(root.Cert), lifeOf(root), maySign(root))
+	if issuing := dr.material.CAs[pki.CAIssuing]; issuing != nil && root.Key == nil {
+		text += fmt.Sprintf("; offline root, issuing CA %s", pki.Generation(issuing.Cert))
+	} else if issuing != nil {
+		text += fmt.Sprintf("; issuing CA %s", pki.Generation(issuing.Cert))
+	}
+	return text
+}
+
+func lifeOf(kp *pki.KeyPair) string {
+	days := int(kp.Cert.NotAfter.Sub(kp.Cert.NotBefore).Hours() / 24)
+	if years := days / 365; years > 1 {
+		return fmt.Sprintf("%d years", years)
+	}
+	return fmt.Sprintf("%d days", days)
+}
+
+// maySign says what the constraints of a CA permit.
+func maySign(ca *pki.KeyPair) string {
+	c := pki.ConstraintsOf(ca.Cert)
+	switch {
+	case len(c.DNS) == 0 && len(c.IPs) == 0:
+		return "may sign every name and address"
+	case len(c.IPs) == 0:
+		return "may sign " + abbreviate(c.DNS) + " and every address"
+	case len(c.DNS) == 0:
+		return "may sign every name, and some addresses"
+	default:
+		return "may sign " + abbreviate(c.DNS) + " and private addresses"
+	}
+}
+
+// describeCertificates lists the leaves in one line.
+func (dr *draft) describeCertificates() string {
+	var parts []string
+	kept := true
+	for _, leaf := range dr.plan.Leaves {
+		part := leaf.Name
+		if n := leaf.SANs.Len(); n > 0 {
+			part += fmt.Sprintf(" %d names", n)
+		}
+		i := slices.IndexFunc(dr.steps, func(s pki.Step) bool { return s.Name == leaf.Name })
+		switch step := dr.steps[i]; step.Action {
+		case pki.Renew, pki.Reissue, pki.Await:
+			part += fmt.Sprintf(" (%s: %s)", step.Action, step.Cause)
+			kept = false
+		case pki.Issue:
+			kept = false
+		}
+		parts = append(parts, part)
+	}
+	text := fmt.Sprintf("%s; %s", strings.Join(parts, ", "), lifeOf(dr.material.Leaves[stack.LeafRegistry]))
+	if kept {
+		text = "kept " + text
+	}
+	return text
+}

@@ -1,0 +1,223 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// CertificateRequest is a request that an external CA has to sign.
+type CertificateRequest struct {
+	Leaf  string   `json:"leaf"`
+	Names []string `json:"names"`
+	Role  string   `json:"role"`
+	Cause string   `json:"cause"`
+	File  string   `json:"file"`
+	PEM   []byte   `json:"-"`
+}
+
+// WrongAuthorityError says that a command means nothing for a stack's authority.
+type WrongAuthorityError struct {
+	What       string // as "requests are written"
+	Have, Want stack.Authority
+}
+
+func (e *WrongAuthorityError) Error() string {
+	return fmt.Sprintf("%s for pki.authority %q alone; here it is %q", e.What, e.Want, e.Have)
+}
+
+// Requests writes a request for every server certificate that the external CA
+// has to sign: those that are missing, old, or without a name that they need;
+// with all, for each. Keys are made where there are none.
+func Requests(ctx context.Context, d Deps, spec stack.Spec, all bool) ([]CertificateRequest, error) {
+	dr, have, release, err := d.external(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	out := []CertificateRequest{}
+	var files []stack.File
+	for _, leaf := range dr.plan.Leaves {
+		i := slices.IndexFunc(dr.steps, func(s pki.Step) bool { return s.Name == leaf.Name })
+		step := dr.steps[i]
+		if stack.ReaderOf(leaf.Name) == "" || !all && step.Action != pki.Await {
+			continue
+		}
+		kp, request, err := pki.Prepare(leaf, have.Leaves[leaf.Name], d.Now())
+		if err != nil {
+			return nil, fmt.Errorf("requesting the %s: %w", leaf.Title(), err)
+		}
+		key, err := kp.KeyPEM()
+		if err != nil {
+			return nil, fmt.Errorf("requesting the %s: %w", leaf.Title(), err)
+		}
+		file := stack.RequestOf(leaf.Name)
+		files = append(files,
+			stack.File{Path: stack.PairOf(leaf.Name).Key, Mode: 0o600, Owner: ownerOf(leaf.Name), Once: true, Data: key},
+			stack.File{Path: file, Mode: 0o644, Data: request.CSR})
+		out = append(out, CertificateRequest{Leaf: leaf.Name, Names: leaf.SANs.Strings(), Role: string(leaf.Role), Cause: step.Cause, File: file, PEM: request.CSR})
+	}
+	if len(files) == 0 {
+		return out, nil
+	}
+	_, err = d.Store.Write(files)
+	return out, err
+}
+
+func ownerOf(leaf string) stack.Owner {
+	if leaf == stack.LeafRegistry {
+		return stack.OwnerRegistry
+	}
+	return stack.OwnerCaller
+}
+
+// external locks the store and finds out what an external CA has to sign.
+func (d Deps) external(ctx context.Context, spec stack.Spec) (dr *draft, have pki.Material, release func() error, err error) {
+	if spec.PKI.Authority != stack.AuthorityExternal {
+		return nil, have, nil, &WrongAuthorityError{What: "requests are written and certificates imported", Have: spec.PKI.Authority, Want: stack.AuthorityExternal}
+	}
+	if release, err = d.Store.Lock(ctx); err != nil {
+		return nil, have, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
+	before, err := load(d.Store)
+	if err != nil {
+		return nil, have, nil, err
+	}
+	dr = &draft{prior: before, clients: before.clients(), spec: spec, facts: d.settleFacts(spec, before.state)}
+	if have, _, err = dr.sources(ctx, d); err != nil {
+		return nil, have, nil, err
+	}
+	if dr.plan, err = spec.PKIPlan(dr.facts, dr.clients); err != nil {
+		return nil, have, nil, err
+	}
+	dr.steps, err = pki.Diff(dr.plan, have, d.Now())
+	return dr, have, release, err
+}
+
+// Signed is a file that comes back from an external CA.
+type Signed struct {
+	File string // for messages
+	Data []byte
+}
+
+// Imported is a certificate that was taken over.
+type Imported struct {
+	Leaf   string `json:"leaf"`
+	File   string `json:"file"`
+	Serial string `json:"serial"`
+	Chain  int    `json:"chain"` // how many certificates above it it sends along
+}
+
+// ImportError says why a certificate is not taken over.
+type ImportError struct {
+	File, Leaf string
+	Findings   []pki.Finding
+}
+
+func (e *ImportError) Error() string {
+	return fmt.Sprintf("%s cannot be the %s: %v", e.File, e.Leaf, &pki.FindingsError{Findings: e.Findings})
+}
+
+// Import takes certificates that the external CA has signed. Every one is
+// checked for everything that the stack needs of it; unless all of them hold,
+// none is written. Containers are not touched: the next Up starts them with the
+// new certificates.
+func Import(ctx context.Context, d Deps, spec stack.Spec, signed []Signed) ([]Imported, error) {
+	dr, have, release, err := d.external(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	out := []Imported{}
+	var files []stack.File
+	var errs []error
+	for _, s := range signed {
+		leaf, kp, err := d.accept(dr.plan, have, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		have.Leaves[leaf.Name] = kp
+		files = append(files, stack.File{Path: stack.PairOf(leaf.Name).Cert, Mode: 0o644, Owner: ownerOf(leaf.Name), Data: kp.CertPEM()})
+		if leaf.Name == stack.LeafRegistry {
+			files = append(files, stack.File{Path: stack.FileRegistryCert2, Mode: 0o644, Owner: stack.OwnerRegistry, Data: kp.CertPEM()})
+		}
+		out = append(out, Imported{Leaf: leaf.Name, File: s.File, Serial: kp.Serial(), Chain: len(kp.Chain)})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	_, err = d.Store.Write(files)
+	return out, err
+}
+
+func (d Deps) accept(plan pki.Plan, have pki.Material, s Signed) (pki.LeafPlan, *pki.KeyPair, error) {
+	bundle, err := pki.ParseTrustBundle(s.Data)
+	if err != nil {
+		return pki.LeafPlan{}, nil, &pki.ParseError{Name: "certificate", File: s.File, Err: err}
+	}
+	leaf, kp, findings, err := pki.Accept(plan, have, s.File, bundle.Certs(), d.Now())
+	if err == nil && len(findings) > 0 {
+		err = &ImportError{File: s.File, Leaf: leaf.Title(), Findings: findings}
+	}
+	return leaf, kp, err
+}
+
+// ExportRoot moves the key of a two-tier root out of the state directory: export
+// is given the root's files and has to keep them before the key is removed
+// here. From then on only the issuing CA can sign.
+func ExportRoot(ctx context.Context, d Deps, export func(files []stack.File) error) error {
+	if !d.Store.Exists() {
+		return &NoStackError{Dir: d.Store.Root()}
+	}
+	release, err := d.Store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p, err := recorded(d.Store)
+	if err != nil {
+		return err
+	}
+	if spec := p.state.Spec.PKI; spec.Authority != stack.AuthorityLocal || spec.Hierarchy != stack.HierarchyTwoTier {
+		return &NoOfflineRootError{}
+	}
+	m, err := p.material(p.state.Spec.PKI)
+	if err != nil {
+		return err
+	}
+	root, pair := m.CAs[pki.CAName], p.pairs[pki.CAName]
+	if root == nil || pair.Key == nil {
+		return &pki.OfflineError{CA: "CA", Generation: generationOf(root), For: "export"}
+	}
+	if err := export([]stack.File{
+		{Path: "ca.crt", Mode: 0o644, Data: pair.Cert}, {Path: "ca.key", Mode: 0o600, Once: true, Data: pair.Key},
+	}); err != nil {
+		return fmt.Errorf("exporting the root: %w", err)
+	}
+	_, err = d.Store.Write([]stack.File{{Path: stack.FileCAKey, Once: true, Gone: true, Data: pair.Key}})
+	return err
+}
+
+func generationOf(ca *pki.KeyPair) string {
+	if ca == nil {
+		return ""
+	}
+	return pki.Generation(ca.Cert)
+}
+
+// NoOfflineRootError says that a stack's root cannot be moved away.
+type NoOfflineRootError struct{}
+
+func (e *NoOfflineRootError) Error() string {
+	return "the root signs the servers' certificates itself (pki.hierarchy: single), so its key is needed here"
+}
