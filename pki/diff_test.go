@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,10 +195,8 @@ func TestUnusableCA(t *testing.T) {
 		{"no key usage", func(c *x509.Certificate) { c.KeyUsage = 0 }, ""},
 		{"any extended usage", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, ""},
 		{"both extended usages", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{client, server} }, ""},
-		{"one extended usage", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{server} },
-			"is limited by an extended key usage, which binds all its leaves"},
 		{"unknown extended usage", func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2, 3}} },
-			"is limited by an extended key usage, which binds all its leaves"},
+			"is limited by an extended key usage that permits neither servers nor clients"},
 		{"a leaf", func(c *x509.Certificate) { c.IsCA = false }, "is not a CA certificate"},
 		{"no certSign", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign },
 			"may not sign certificates (key usage)"},
@@ -220,6 +219,27 @@ func TestUnusableCA(t *testing.T) {
 				t.Errorf("got %v, want %s", findings, want)
 			}
 		})
+	}
+}
+
+// TestLimitedCA: the extended key usages of a CA bind its leaves, so a CA for
+// servers alone is sound as long as no client is to be signed with it.
+func TestLimitedCA(t *testing.T) {
+	ca := forged(t, nil, func(c *x509.Certificate) {
+		asCA(c)
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
+	if findings := pki.VerifyCA(ca, now); findings != nil {
+		t.Errorf("by itself: %v", findings)
+	}
+	plan := yardPlan(t)
+	_, err := pki.Diff(plan, pki.Material{CAs: onlyCA(ca)}, now)
+	if got := wantError[*pki.CAError](t, err); got.Problem != "is limited by an extended key usage, which binds all its leaves, and permits no clients" {
+		t.Errorf("for a client: %v", got)
+	}
+	plan.Leaves = slices.DeleteFunc(plan.Leaves, func(l pki.LeafPlan) bool { return l.Role == pki.RoleClient })
+	if _, err := pki.Diff(plan, pki.Material{CAs: onlyCA(ca)}, now); err != nil {
+		t.Errorf("for servers: %v", err)
 	}
 }
 

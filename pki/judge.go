@@ -77,16 +77,13 @@ func limitedUsage(ca *x509.Certificate, roles []Role) string {
 		usage, _ := r.extKeyUsage()
 		return slices.Contains(ca.ExtKeyUsage, usage)
 	}
-	if len(roles) == 0 && (permits(RoleServer) || permits(RoleClient)) {
-		return ""
+	if !permits(RoleServer) && !permits(RoleClient) {
+		return "is limited by an extended key usage that permits neither servers nor clients"
 	}
 	for _, role := range roles {
 		if !permits(role) {
 			return "is limited by an extended key usage, which binds all its leaves, and permits no " + string(role) + "s"
 		}
-	}
-	if len(roles) == 0 {
-		return "is limited by an extended key usage that permits neither servers nor clients"
 	}
 	return ""
 }

@@ -157,7 +157,8 @@ func TestGivenCA(t *testing.T) {
 		"may not sign":      {below(root, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "may not sign certificates (key usage)"},
 		"no CA":             {below(root, func(c *x509.Certificate) { c.IsCA = false }), "is not a CA certificate"},
 		"not yet":           {below(root, func(c *x509.Certificate) { c.NotBefore = now.Add(day) }), "is not valid before"},
-		"for servers alone": {below(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "is limited by an extended key usage"},
+		"for servers alone": {below(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), ""},
+		"for clients alone": {below(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "permits no servers"},
 	} {
 		plan, _ := modes()[2].plan(t, pki.ECDSAP256)
 		_, err := pki.Diff(plan, pki.Material{CAs: onlyCA(c.ca)}, now)
