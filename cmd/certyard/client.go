@@ -49,6 +49,15 @@ func (a *app) clientAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	out := c.String("out")
+	if out != "" {
+		if out, err = outDir(out, d); err != nil {
+			return err
+		}
+		if err := checkClientExport(d, c.Args().First(), out); err != nil {
+			return err
+		}
+	}
 	client, res, err := lifecycle.AddClient(c.Context, d, c.Args().First(), validity)
 	if err != nil {
 		return err
@@ -56,11 +65,11 @@ func (a *app) clientAdd(c *cli.Context) error {
 	if a.global.dryRun {
 		return a.wouldWrite(res)
 	}
-	if out := c.String("out"); out != "" {
-		if err := a.exportClient(d, client, out); err != nil {
+	if out != "" {
+		if err := exportClient(d, client, out); err != nil {
 			return err
 		}
-		client.Dir = out
+		client.Dir = c.String("out")
 	}
 	a.ui.linef("client %q, serial %s, until %s (%d days), in %s", client.Name, short(client.Serial, 12), client.NotAfter.Format(time.DateOnly), client.DaysLeft, a.ui.path(client.Dir))
 	if a.global.json {
@@ -80,25 +89,44 @@ func (a *app) wouldWrite(res lifecycle.Result) error {
 	return nil
 }
 
+// checkClientExport looks whether a client's files can be written to another
+// place, before the client is made.
+func checkClientExport(d lifecycle.Deps, name, out string) error {
+	if err := stack.CheckClientName(name); err != nil {
+		return err
+	}
+	files, err := clientFiles(d, name)
+	if err != nil {
+		return err
+	}
+	return state.CheckExport(out, files)
+}
+
 // exportClient writes a client's directory to another place.
-func (a *app) exportClient(d lifecycle.Deps, client lifecycle.ClientStatus, out string) error {
+func exportClient(d lifecycle.Deps, client lifecycle.ClientStatus, out string) error {
+	files, err := clientFiles(d, client.Name)
+	if err != nil {
+		return err
+	}
+	return state.Export(out, files)
+}
+
+// clientFiles returns the files of a client; those that are not there have no
+// content.
+func clientFiles(d lifecycle.Deps, name string) ([]stack.File, error) {
 	var files []stack.File
-	for _, name := range []string{"ca.pem", "cert.pem", "key.pem"} {
-		data, err := d.Store.Read(stack.ClientLeaf(client.Name) + "/" + name)
+	for _, file := range []string{"ca.pem", "cert.pem", "key.pem"} {
+		data, err := d.Store.Read(stack.ClientLeaf(name) + "/" + file)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		f := stack.File{Path: name, Mode: 0o644, Data: data}
-		if name == "key.pem" {
+		f := stack.File{Path: file, Mode: 0o644, Data: data}
+		if file == "key.pem" {
 			f.Mode, f.Once = 0o600, true
 		}
 		files = append(files, f)
 	}
-	dir, err := filepath.Abs(out)
-	if err != nil {
-		return err
-	}
-	return state.Export(dir, files)
+	return files, nil
 }
 
 func (a *app) clientListCommand() *cli.Command {

@@ -190,6 +190,7 @@ func stateHints() []hintFor {
 		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
 		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
 		always[*state.SizeError]("check the path; nothing was changed"),
+		always[*state.SameFileError]("choose another --out: the key would be gone with the one that is here; nothing was changed"),
 		always[*state.NotOursError]("choose another place with --dir, or another --name"),
 		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
 		on(func(e *state.AccessError) []string {

@@ -25,12 +25,18 @@ files to the CA, and what comes back to "certyard pki import".`,
 			if err != nil {
 				return err
 			}
+			out := c.String("out")
+			if out != "" {
+				if out, err = outDir(out, d); err != nil {
+					return err
+				}
+			}
 			requests, err := lifecycle.Requests(c.Context, d, spec, c.Bool("all"))
 			if err != nil {
 				return err
 			}
-			if out := c.String("out"); out != "" && !a.global.dryRun {
-				if err := exportRequests(requests, out); err != nil {
+			if out != "" && !a.global.dryRun {
+				if err := exportRequests(requests, c.String("out"), out); err != nil {
 					return err
 				}
 			}
@@ -39,11 +45,11 @@ files to the CA, and what comes back to "certyard pki import".`,
 	}
 }
 
-func exportRequests(requests []lifecycle.CertificateRequest, out string) error {
+func exportRequests(requests []lifecycle.CertificateRequest, typed, out string) error {
 	var files []stack.File
 	for i, r := range requests {
 		files = append(files, stack.File{Path: filepath.Base(r.File), Mode: 0o644, Data: r.PEM})
-		requests[i].File = filepath.Join(out, filepath.Base(r.File))
+		requests[i].File = filepath.Join(typed, filepath.Base(r.File))
 	}
 	return state.Export(out, files)
 }
@@ -115,38 +121,74 @@ func (a *app) rootCommand() *cli.Command {
 directory once it is on the disk there. From then on the issuing CA signs, and
 a stolen state directory cannot make another one. To have the root back, copy
 ca.key to ca/ca.key.`,
-			Flags: []cli.Flag{&cli.StringFlag{Name: "out", Usage: "write the root into `DIR`, as on a stick that is kept in a safe"}},
-			Action: func(c *cli.Context) error {
-				if c.String("out") == "" {
-					return usagef("pki root export wants --out DIR")
-				}
-				d, err := a.filesDeps()
-				if err != nil {
-					return err
-				}
-				out, err := filepath.Abs(c.String("out"))
-				if err != nil {
-					return err
-				}
-				err = lifecycle.ExportRoot(c.Context, d, func(files []stack.File) error {
-					if a.global.dryRun {
-						return nil
-					}
-					return state.Export(out, files)
-				})
-				if err != nil {
-					return err
-				}
-				if a.global.dryRun {
-					a.ui.linef("would move the root's key to %s", a.ui.path(out))
-					return nil
-				}
-				a.ui.linef("the root's key is in %s and no longer here: offline root", a.ui.path(out))
-				if a.global.json {
-					return a.printJSON(map[string]string{"dir": out})
-				}
-				return nil
-			},
+			Flags:  []cli.Flag{&cli.StringFlag{Name: "out", Usage: "write the root into `DIR`, as on a stick that is kept in a safe"}},
+			Action: a.exportRoot,
 		}},
 	}
+}
+
+func (a *app) exportRoot(c *cli.Context) error {
+	if c.String("out") == "" {
+		return usagef("pki root export wants --out DIR")
+	}
+	d, err := a.filesDeps()
+	if err != nil {
+		return err
+	}
+	out, err := outDir(c.String("out"), d)
+	if err != nil {
+		return err
+	}
+	err = lifecycle.ExportRoot(c.Context, d, func(files []stack.File) error {
+		if a.global.dryRun {
+			return state.CheckExport(out, files)
+		}
+		return exportApart(out, files, filepath.Join(d.Store.Root(), stack.FileCAKey))
+	})
+	if err != nil {
+		return err
+	}
+	if a.global.dryRun {
+		a.ui.linef("would move the root's key to %s", a.ui.path(out))
+		return nil
+	}
+	a.ui.linef("the root's key is in %s and no longer here: offline root", a.ui.path(out))
+	if a.global.json {
+		return a.printJSON(map[string]string{"dir": out})
+	}
+	return nil
+}
+
+// exportApart exports files, and makes sure that the key among them is on the
+// disk a second time: the original goes next.
+func exportApart(out string, files []stack.File, original string) error {
+	if err := state.Export(out, files); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if !f.Once {
+			continue
+		}
+		if err := state.CheckExported(out, f, original); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outDir returns the absolute path of an --out. The state directory is no place
+// to carry something away to: a key that is removed there would be gone.
+func outDir(out string, d lifecycle.Deps) (string, error) {
+	abs, err := filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	inside, err := state.Inside(abs, d.Store.Root())
+	if err != nil {
+		return "", err
+	}
+	if inside {
+		return "", usagef("--out %q leads into the state directory %s; want a place outside of it", out, d.Store.Root())
+	}
+	return abs, nil
 }

@@ -8,24 +8,20 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/certyard/certyard/stack"
 )
 
 // Export writes files into a directory of the user's, outside of any state
 // directory: for another person, or to be carried away. It makes the directory
 // (mode 0700) where there is none. A private key is created and never written
-// over; the same content is fine. Everything is checked before anything is
-// written, and what was written is on the disk when Export returns.
+// over; the same content is fine, in a file of its own and not behind a link.
+// Everything is checked before anything is written, and what was written is on
+// the disk when Export returns.
 func Export(dir string, files []stack.File) error {
-	for _, f := range files {
-		path := filepath.Join(dir, f.Path)
-		have, err := os.ReadFile(path)
-		if err == nil && f.Once && !bytes.Equal(have, f.Data) {
-			return &KeyExistsError{Path: path}
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return diskError("reading", path, err)
-		}
+	if err := CheckExport(dir, files); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return diskError("creating", dir, err)
@@ -38,31 +34,206 @@ func Export(dir string, files []stack.File) error {
 	return syncDir(dir)
 }
 
+// CheckExport returns why [Export] could not write files into a directory, and
+// changes nothing. A key whose Data is nil is yet to be made: nothing may stand
+// in its place.
+func CheckExport(dir string, files []stack.File) error {
+	if err := checkExportDir(dir); err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Path)
+		have, err := readExported(path, f.Once)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if f.Once && (f.Data == nil || !bytes.Equal(have, f.Data)) {
+			return &KeyExistsError{Path: path}
+		}
+	}
+	return nil
+}
+
+// checkExportDir looks at the directory, or at the one in which it is to be
+// made.
+func checkExportDir(dir string) error {
+	info, err := os.Stat(dir)
+	for parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir; parent = filepath.Dir(dir) {
+		dir = parent
+		info, err = os.Stat(dir)
+	}
+	if err != nil {
+		return diskError("reading", dir, err)
+	}
+	if !info.IsDir() {
+		return &KindError{Path: dir, Have: kindOf(info.Mode()), Want: "a directory"}
+	}
+	return diskError("writing in", dir, unix.Access(dir, unix.W_OK|unix.X_OK))
+}
+
+// readExported reads what stands in the place of a file. A key is a file of its
+// own: what a link leads to may be the very file that is to be carried away.
+func readExported(path string, key bool) ([]byte, error) {
+	if key {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return nil, diskError("reading", path, err)
+		}
+		if !info.Mode().IsRegular() {
+			return nil, &KindError{Path: path, Have: kindOf(info.Mode()), Want: "a file"}
+		}
+	}
+	return ReadPublic(path)
+}
+
 // exportFile writes one file beside its place and puts it there: linked, which
-// fails where a key is, or renamed over a file that is none.
+// fails where a key is, or renamed over a file that is none. The file beside has
+// the same name every time, so that the next run removes what a killed one left.
 func exportFile(path string, f stack.File) error {
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, f.Data) {
+	aside := filepath.Join(filepath.Dir(path), ".certyard-"+filepath.Base(path))
+	if err := removeStale(aside); err != nil {
+		return err
+	}
+	if have, err := readExported(path, f.Once); err == nil && bytes.Equal(have, f.Data) {
 		return diskError("changing the mode of", path, os.Chmod(path, f.Mode))
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".certyard-*")
+	tmp, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return diskError("creating", path, err)
+		return diskError("creating", aside, err)
 	}
-	defer os.Remove(tmp.Name())
+	defer tmp.Close() // with the lock, when the file has its place
+	defer os.Remove(aside)
+	_ = lockAside(tmp)
 	_, err = tmp.Write(f.Data)
-	err = errors.Join(err, tmp.Chmod(f.Mode), tmp.Sync(), tmp.Close())
-	if err != nil {
+	if err = errors.Join(err, tmp.Chmod(f.Mode), tmp.Sync()); err != nil {
 		return diskError("writing", path, err)
 	}
 	place := os.Rename
 	if f.Once {
 		place = os.Link
 	}
-	err = place(tmp.Name(), path)
+	err = place(aside, path)
 	if f.Once && errors.Is(err, fs.ErrExist) {
 		return &KeyExistsError{Path: path}
 	}
 	return diskError("placing", path, err)
+}
+
+const staleWant = "nothing, or what an interrupted run left"
+
+// removeStale removes what a run left that was killed. One that still runs has
+// its file locked.
+func removeStale(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, unix.ELOOP) {
+		return &KindError{Path: path, Have: "a symbolic link", Want: staleWant}
+	}
+	if err != nil {
+		return diskError("opening", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return diskError("reading", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return &KindError{Path: path, Have: kindOf(info.Mode()), Want: staleWant}
+	}
+	if ownerOf(info) != ownUID() {
+		return &KindError{Path: path, Have: "somebody else's file", Want: staleWant}
+	}
+	if errors.Is(lockAside(f), unix.EWOULDBLOCK) {
+		return &LockedError{Path: filepath.Dir(path)}
+	}
+	return diskError("removing", path, os.Remove(path))
+}
+
+// lockAside tells others that a file is in use. A file system without locks has
+// nobody to tell.
+func lockAside(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// SameFileError says that an exported file is the very file that it was exported
+// from, under another name: removing the one would remove the other.
+type SameFileError struct {
+	Path, Original string
+}
+
+func (e *SameFileError) Error() string {
+	return fmt.Sprintf("%s is the same file as %s", e.Path, e.Original)
+}
+
+// CheckExported reads an exported file back from the disk, and makes sure that
+// it has the content and is another file than the original, so that this one may
+// be removed.
+func CheckExported(dir string, f stack.File, original string) error {
+	path := filepath.Join(dir, f.Path)
+	have, err := readExported(path, true)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(have, f.Data) {
+		return fmt.Errorf("reading %s back: it is not what was written", path)
+	}
+	there, err := os.Lstat(path)
+	if err != nil {
+		return diskError("reading", path, err)
+	}
+	here, err := os.Lstat(original)
+	if err != nil {
+		return diskError("reading", original, err)
+	}
+	if os.SameFile(there, here) {
+		return &SameFileError{Path: path, Original: original}
+	}
+	return nil
+}
+
+// Inside reports whether a path, which need not exist yet, is a directory or
+// below it, whatever links and mounts lead there.
+func Inside(path, dir string) (bool, error) {
+	top, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, diskError("reading", dir, err)
+	}
+	at, err := resolve(path)
+	if err != nil {
+		return false, diskError("reading", path, err)
+	}
+	for {
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, top) {
+			return true, nil
+		}
+		parent := filepath.Dir(at)
+		if parent == at {
+			return false, nil
+		}
+		at = parent
+	}
+}
+
+// resolve follows the links of a path as far as it exists.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for {
+		real, err := filepath.EvalSymlinks(path)
+		parent := filepath.Dir(path)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || parent == path {
+			return real, err
+		}
+		path = parent
+	}
 }
 
 func syncDir(dir string) error {

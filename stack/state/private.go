@@ -58,8 +58,14 @@ func readUserFile(path string, private bool) ([]byte, error) {
 }
 
 func kindOf(mode fs.FileMode) string {
-	if mode.IsDir() {
+	switch {
+	case mode.IsDir():
 		return "a directory"
+	case mode.IsRegular():
+		return "a file"
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	default:
+		return "a device, pipe or socket"
 	}
-	return "a device, pipe or socket"
 }
