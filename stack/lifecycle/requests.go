@@ -76,31 +76,37 @@ func ownerOf(leaf string) stack.Owner {
 }
 
 // external locks the store and finds out what an external CA has to sign.
-func (d Deps) external(ctx context.Context, spec stack.Spec) (dr *draft, have pki.Material, release func() error, err error) {
+func (d Deps) external(ctx context.Context, spec stack.Spec) (*draft, pki.Material, func() error, error) {
 	if spec.PKI.Authority != stack.AuthorityExternal {
-		return nil, have, nil, &WrongAuthorityError{What: "requests are written and certificates imported", Have: spec.PKI.Authority, Want: stack.AuthorityExternal}
+		return nil, pki.Material{}, nil, &WrongAuthorityError{What: "requests are written and certificates imported", Have: spec.PKI.Authority, Want: stack.AuthorityExternal}
 	}
-	if release, err = d.Store.Lock(ctx); err != nil {
-		return nil, have, nil, err
+	release, err := d.Store.Lock(ctx)
+	if err != nil {
+		return nil, pki.Material{}, nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, release())
-		}
-	}()
+	dr, have, err := d.awaited(ctx, spec)
+	if err != nil {
+		return nil, have, nil, errors.Join(err, release())
+	}
+	return dr, have, release, nil
+}
+
+// awaited is external with the lock held.
+func (d Deps) awaited(ctx context.Context, spec stack.Spec) (*draft, pki.Material, error) {
 	before, err := load(d.Store)
 	if err != nil {
-		return nil, have, nil, err
+		return nil, pki.Material{}, err
 	}
-	dr = &draft{prior: before, clients: before.clients(), spec: spec, facts: d.settleFacts(spec, before.state)}
-	if have, _, err = dr.sources(ctx, d); err != nil {
-		return nil, have, nil, err
+	dr := &draft{prior: before, clients: before.clients(), spec: spec, facts: d.settleFacts(spec, before.state)}
+	have, _, err := dr.sources(ctx, d)
+	if err != nil {
+		return nil, have, err
 	}
 	if dr.plan, err = spec.PKIPlan(dr.facts, dr.clients); err != nil {
-		return nil, have, nil, err
+		return nil, have, err
 	}
 	dr.steps, err = pki.Diff(dr.plan, have, d.Now())
-	return dr, have, release, err
+	return dr, have, err
 }
 
 // Signed is a file that comes back from an external CA.
