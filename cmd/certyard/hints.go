@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
+	"strings"
+	"unicode/utf16"
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
@@ -45,13 +49,36 @@ func (a *app) fail(err error) int {
 
 // printJSON prints the one document that --json promises.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false) // "host -> registry" stays readable
-	if err := e.Encode(v); err != nil {
+	err := e.Encode(v)
+	if err == nil {
+		_, err = io.WriteString(a.stdout, escapeJSON(b.String()))
+	}
+	if err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
 	return nil
+}
+
+// escapeJSON escapes what the encoder leaves as it is and a terminal obeys. It
+// can be in strings alone, and means the same there.
+func escapeJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r < 0x7f || !obeyed(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // hintFor is one rule: whether it is about an error, and what to do then.
@@ -82,12 +109,27 @@ func is(sentinel error, hints ...string) hintFor {
 	}
 }
 
-// hintsFor returns the next steps for an error, from the first rule that knows
-// it.
+// hintsFor returns the next steps for each problem of an error, each once.
 func hintsFor(err error) []string {
 	if errors.Is(err, context.Canceled) {
 		return []string{"nothing is half-written; running the same command again goes on from here"}
 	}
+	var out []string
+	for _, p := range problems(err) {
+		for _, hint := range advice(p.err) {
+			if !slices.Contains(out, hint) {
+				out = append(out, hint)
+			}
+		}
+	}
+	if out == nil { // what is around the problems may say more
+		return advice(err)
+	}
+	return out
+}
+
+// advice returns the next steps for an error, from the first rule that knows it.
+func advice(err error) []string {
 	for _, rules := range [][]hintFor{usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
@@ -190,6 +232,7 @@ func stateHints() []hintFor {
 		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
 		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
 		always[*state.SizeError]("check the path; nothing was changed"),
+		always[*state.NoFileError]("check the path: one of the command line is relative to the working directory, one of the config to the config; nothing was changed"),
 		always[*state.SameFileError]("choose another --out: the key would be gone with the one that is here; nothing was changed"),
 		always[*state.NotOursError]("choose another place with --dir, or another --name"),
 		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),

@@ -79,6 +79,7 @@ var advised = []struct {
 	{"stack/state.ModeError", &state.ModeError{Path: "key.pem", Have: 0o644, Want: 0o600}, `chmod 0600 "key.pem"`},
 	{"stack/state.KeyExistsError", &state.KeyExistsError{Path: "key.pem"}, "move the key away"},
 	{"stack/state.KindError", &state.KindError{Path: "key.pem"}, "follows no links"},
+	{"stack/state.NoFileError", &state.NoFileError{Path: "x"}, "check the path"},
 	{"stack/state.SameFileError", &state.SameFileError{Path: "x", Original: "y"}, "another --out"},
 	{"stack/state.NotOursError", &state.NotOursError{Path: "x"}, "--dir"},
 	{"stack/state.FullError", &state.FullError{Op: "writing", Path: "x", Err: syscall.ENOSPC}, "room on the disk"},

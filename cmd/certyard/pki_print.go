@@ -20,13 +20,13 @@ func (a *app) printForest(nodes []*pki.Node, indent string) {
 				branch, below = "└─ ", "   "
 			}
 		}
-		fmt.Fprintf(a.stdout, "%s%s%s\n", indent, branch, nodeTitle(n))
+		fmt.Fprintf(a.stdout, "%s%s%s\n", indent, branch, clean(nodeTitle(n)))
 		for _, line := range nodeLines(n) {
 			stem := "   "
 			if len(n.Signed) > 0 {
 				stem = "│  "
 			}
-			fmt.Fprintf(a.stdout, "%s%s%s%s\n", indent, below, stem, line)
+			fmt.Fprintf(a.stdout, "%s%s%s%s\n", indent, below, stem, clean(line))
 		}
 		a.printForest(n.Signed, indent+below)
 	}

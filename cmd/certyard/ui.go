@@ -18,9 +18,11 @@ import (
 // Every byte that a person reads goes through this file.
 //
 //   - All of it is for stderr; stdout holds what was asked for (JSON, env, logs).
+//   - What others have written, in certificates and on servers, is shown and
+//     never obeyed (clean.go).
 //   - No capital at the start and no period at the end.
 //   - An error is "certyard: error: what was done to what: why", and each next
-//     step "certyard: hint: ...".
+//     step "certyard: hint: ...". Several errors are as many lines.
 //   - On a terminal the running step is one live line, with a time; elsewhere a
 //     step is printed when it has ended, and a long one says now and then that
 //     it goes on.
@@ -65,7 +67,7 @@ func (u *ui) linef(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintf(u.out, format+"\n", args...)
+	fmt.Fprintf(u.out, format+"\n", cleaned(args)...)
 }
 
 // observe shows the progress of a step. It is lifecycle's Observe.
@@ -75,6 +77,7 @@ func (u *ui) observe(p lifecycle.Progress) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	p.Detail, p.Note = clean(p.Detail), clean(p.Note)
 	if p.State == lifecycle.Running {
 		if u.current.Step != p.Step {
 			u.started, u.spoke = time.Now(), time.Now()
@@ -90,7 +93,7 @@ func (u *ui) observe(p lifecycle.Progress) {
 		fmt.Fprintf(u.out, "  %-13s %s\n", "", p.Note)
 		return
 	}
-	detail := p.Detail
+	detail := painted(p.Detail)
 	if p.State == lifecycle.Failed {
 		detail = u.paint(red, "failed")
 	}
@@ -171,11 +174,12 @@ const (
 	dim   colour = "2"
 )
 
-func (u *ui) paint(c colour, text string) string {
+func (u *ui) paint(c colour, text string) painted {
+	text = clean(text)
 	if !u.color {
-		return text
+		return painted(text)
 	}
-	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + string(c) + "m" + text + "\x1b[0m")
 }
 
 // took renders a time that is worth a look; nothing for a short one.
@@ -190,7 +194,7 @@ func took(d time.Duration) string {
 func (u *ui) report(r stack.Report) {
 	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
 		var held, total int
-		var lines []string
+		var lines []painted
 		for _, c := range r.Checks {
 			if c.Hop != hop {
 				continue
@@ -211,8 +215,8 @@ func (u *ui) report(r stack.Report) {
 	}
 }
 
-func (u *ui) checkLine(c stack.Check) string {
-	mark := map[stack.Outcome]string{
+func (u *ui) checkLine(c stack.Check) painted {
+	mark := map[stack.Outcome]painted{
 		stack.Holds: u.paint(green, "ok  "), stack.Fails: u.paint(red, "FAIL"), stack.Skipped: u.paint(dim, "skip"),
 	}[c.Outcome]
 	text := c.Title
@@ -223,7 +227,7 @@ func (u *ui) checkLine(c stack.Check) string {
 	if c.Outcome != stack.Holds {
 		facts = c.Error
 	}
-	return strings.TrimRight(fmt.Sprintf("    %s  %-58s %s", mark, text, u.paint(dim, facts)), " ")
+	return painted(strings.TrimRight(fmt.Sprintf("    %s  %-58s %s", mark, clean(text), u.paint(dim, facts)), " "))
 }
 
 // evidence renders what a probe saw, in one order for all checks.
@@ -273,13 +277,15 @@ func (u *ui) error(err error, hints []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintf(u.out, "certyard: %s %v\n", u.paint(red, "error:"), err)
+	for _, p := range problems(err) {
+		fmt.Fprintf(u.out, "certyard: %s %s\n", u.paint(red, "error:"), p.lines())
+	}
 	u.hints(hints)
 }
 
 func (u *ui) hints(hints []string) {
 	for _, h := range hints {
-		fmt.Fprintf(u.out, "certyard: hint: %s\n", h)
+		fmt.Fprintf(u.out, "certyard: hint: %s\n", clean(h))
 	}
 }
 
@@ -289,7 +295,7 @@ func (u *ui) failures(r stack.Report) {
 	defer u.mu.Unlock()
 	u.clear()
 	for _, c := range r.Failed() {
-		fmt.Fprintf(u.out, "certyard: %s proving %s at %s: %s: %s\n", u.paint(red, "error:"), c.Hop, c.Target, c.Title, c.Error)
+		fmt.Fprintf(u.out, "certyard: %s proving %s at %s: %s: %s\n", u.paint(red, "error:"), c.Hop, clean(c.Target), clean(c.Title), clean(c.Error))
 	}
 	u.hints(checkHints(r))
 }

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,6 +24,13 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("%s is larger than %d MiB, so it is no key or certificate", e.Path, e.Most>>20)
 }
 
+// NoFileError says that a file of the user's does not exist. It is
+// [fs.ErrNotExist].
+type NoFileError struct{ Path string }
+
+func (e *NoFileError) Error() string { return "opening " + e.Path + ": " + unix.ENOENT.Error() }
+func (e *NoFileError) Unwrap() error { return fs.ErrNotExist }
+
 // ReadPrivate returns the content of a secret file that the user has somewhere:
 // a key, a passphrase. It refuses one that others than its owner may read or
 // change with a *[ModeError], and what is no regular file with a *[KindError].
@@ -36,6 +44,9 @@ func ReadPublic(path string) ([]byte, error) { return readUserFile(path, false) 
 // not wait for a pipe or a device.
 func readUserFile(path string, private bool) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NoFileError{Path: path}
+	}
 	if err != nil {
 		return nil, diskError("opening", path, err)
 	}
