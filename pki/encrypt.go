@@ -26,10 +26,12 @@ func encryption() *pkcs8.Opts {
 }
 
 // Limits of what a key file may ask for before the passphrase is known to be
-// right: a hostile one must not stop the program or eat its memory.
+// right: a hostile one must not stop the program or eat its memory. The most
+// takes some ten seconds; openssl's default for scrypt is 1<<17 rounds.
 const (
 	maxIterations   = 10_000_000
 	maxScryptMemory = 256 << 20
+	maxScryptRounds = 1 << 24 // N*r*p, at 200 to 600 ns each
 	maxScryptPasses = 16
 )
 
@@ -169,11 +171,20 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 		if err != nil || scrypt.N < 2 || scrypt.R < 1 || scrypt.P < 1 {
 			return errors.New("the encrypted key is damaged")
 		}
-		if scrypt.R > maxScryptMemory || scrypt.N > maxScryptMemory/128/scrypt.R || scrypt.P > maxScryptPasses {
+		if scryptTooMuch(uint64(scrypt.N), uint64(scrypt.R), uint64(scrypt.P)) {
 			return errors.New("it wants more than 256 MiB, or too many passes, to be opened")
 		}
 	default:
 		return errors.New(`its passphrase is hashed in an unknown way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
 	}
 	return nil
+}
+
+// scryptTooMuch adds up what x/crypto's scrypt allocates: N blocks of 128*r bytes
+// that it reads back, p that it works on, and two more. The first two bounds keep
+// the products from overflowing.
+func scryptTooMuch(n, r, p uint64) bool {
+	const blocks = maxScryptMemory / 128
+	return n > blocks || r > blocks || p > maxScryptPasses ||
+		r*(n+p+2) > blocks || n*r*p > maxScryptRounds
 }

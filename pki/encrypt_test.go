@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/youmark/pkcs8"
+
 	"github.com/certyard/certyard/pki"
 )
 
@@ -156,6 +158,23 @@ func TestLockedForeignKey(t *testing.T) {
 	}
 }
 
+// TestCostlyEncryption: what sensible people ask for is opened.
+func TestCostlyEncryption(t *testing.T) {
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
+	for name, kdf := range map[string]pkcs8.KDFOpts{
+		"strong scrypt": pkcs8.ScryptOpts{SaltSize: 16, CostParameter: 1 << 17, BlockSize: 8, ParallelizationParameter: 1},
+		"many passes":   pkcs8.ScryptOpts{SaltSize: 16, CostParameter: 1 << 12, BlockSize: 8, ParallelizationParameter: 16},
+	} {
+		der, err := pkcs8.MarshalPrivateKey(ca.Key, []byte(passphrase), &pkcs8.Opts{Cipher: pkcs8.AES256CBC, KDFOpts: kdf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lockedPair(t, ca, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})).Unlock([]byte(passphrase)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestHostileEncryption: a key file that asks for too much, or is damaged, is
 // refused before anything is derived.
 func TestHostileEncryption(t *testing.T) {
@@ -188,6 +207,9 @@ func TestHostileEncryption(t *testing.T) {
 		"scrypt memory":      {algorithm{scryptOID, scrypt{salt, 1 << 30, 8, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt block":       {algorithm{scryptOID, scrypt{salt, 2, 1 << 40, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt passes":      {algorithm{scryptOID, scrypt{salt, 1 << 14, 8, 1 << 20}}, aes, 32, "too many passes"},
+		"scrypt blocks":      {algorithm{scryptOID, scrypt{salt, 2, 1 << 20, 16}}, aes, 32, "more than 256 MiB"},
+		"scrypt overflow":    {algorithm{scryptOID, scrypt{salt, 1 << 61, 1 << 3, 1}}, aes, 32, "more than 256 MiB"},
+		"scrypt rounds":      {algorithm{scryptOID, scrypt{salt, 1 << 17, 15, 16}}, aes, 32, "too many passes"},
 		"unknown derivation": {algorithm{asn1.ObjectIdentifier{1, 2, 3}, kdf{salt, 1}}, aes, 32, "unknown way"},
 		"unknown cipher":     {algorithm{pbkdf2, kdf{salt, 2048}}, algorithm{asn1.ObjectIdentifier{1, 2, 3}, salt}, 32, "not encrypted with AES-CBC"},
 		"short IV":           {algorithm{pbkdf2, kdf{salt, 2048}}, algorithm{aes.OID, make([]byte, 8)}, 32, "damaged"},
