@@ -21,6 +21,7 @@ type app struct {
 
 	passphraseFile string
 	passphraseFD   *int
+	interrupted    <-chan struct{} // ends what waits for a person, or for a pipe
 }
 
 // globals are the flags that every command takes, before or after its name.
@@ -33,7 +34,7 @@ type globals struct {
 
 // run runs one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, program: programName(args[0])}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, program: programName(args[0]), interrupted: ctx.Done()}
 	a.ui = newUI(stderr)
 	root := newApp(a)
 	err := root.RunContext(ctx, flagsFirst(root, args))

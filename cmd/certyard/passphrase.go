@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,22 +41,67 @@ const maxPassphrase = 4096
 func (a *app) passphrase(spec stack.PKISpec, twice bool) ([]byte, error) {
 	switch {
 	case a.passphraseFD != nil:
-		f := os.NewFile(uintptr(*a.passphraseFD), "passphrase")
-		if f == nil {
-			return nil, &passphraseError{fmt.Sprintf("%d is not a file descriptor", *a.passphraseFD)}
-		}
-		defer f.Close()
-		data, err := io.ReadAll(io.LimitReader(f, maxPassphrase+1))
-		if err != nil {
-			return nil, &passphraseError{fmt.Sprintf("reading file descriptor %d: %v", *a.passphraseFD, err)}
-		}
-		return onlyLine(data)
+		return a.passphraseFrom(*a.passphraseFD)
 	case a.passphraseFile != "":
 		return a.passphraseOf(a.passphraseFile)
 	case spec.PassphraseFile != "":
 		return a.passphraseOf(spec.PassphraseFile)
 	default:
 		return a.promptPassphrase(twice)
+	}
+}
+
+// passphraseFrom reads one line of a file descriptor. It does not ask whether
+// more comes: whoever wrote a pipe may keep it open.
+func (a *app) passphraseFrom(fd int) ([]byte, error) {
+	f := os.NewFile(uintptr(fd), "passphrase")
+	if f == nil {
+		return nil, &passphraseError{fmt.Sprintf("%d is not a file descriptor", fd)}
+	}
+	defer f.Close()
+	line, err := interruptible(a.interrupted, func() ([]byte, error) { return firstLine(f) })
+	if err == nil || errors.Is(err, context.Canceled) {
+		return line, err
+	}
+	var none *passphraseError
+	if errors.As(err, &none) {
+		return nil, err
+	}
+	return nil, &passphraseError{fmt.Sprintf("reading file descriptor %d: %v", fd, err)}
+}
+
+// firstLine reads up to the end of a line, and not a byte more.
+func firstLine(r io.Reader) ([]byte, error) {
+	var line []byte
+	for one := make([]byte, 1); len(line) <= maxPassphrase; {
+		n, err := r.Read(one)
+		if n > 0 && one[0] == '\n' || errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		line = append(line, one[:n]...)
+	}
+	return onlyLine(line)
+}
+
+// interruptible gives up waiting for a read that nothing else ends.
+func interruptible(interrupted <-chan struct{}, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-interrupted:
+		return nil, context.Canceled
 	}
 }
 
@@ -91,7 +137,7 @@ func (a *app) promptPassphrase(twice bool) ([]byte, error) {
 	ask := func(prompt string) ([]byte, error) {
 		a.ui.close()
 		fmt.Fprint(a.stderr, prompt)
-		line, err := term.ReadPassword(int(in.Fd()))
+		line, err := a.readHidden(int(in.Fd()))
 		fmt.Fprintln(a.stderr)
 		if err != nil {
 			return nil, fmt.Errorf("reading the terminal: %w", err)
@@ -110,4 +156,18 @@ func (a *app) promptPassphrase(twice bool) ([]byte, error) {
 		err = &passphraseError{"the two passphrases differ"}
 	}
 	return first, errors.Join(err)
+}
+
+// readHidden reads a line that the terminal does not show. It shows what is
+// typed again when the read is interrupted.
+func (a *app) readHidden(fd int) ([]byte, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	line, err := interruptible(a.interrupted, func() ([]byte, error) { return term.ReadPassword(fd) })
+	if errors.Is(err, context.Canceled) {
+		err = errors.Join(err, term.Restore(fd, before))
+	}
+	return line, err
 }
