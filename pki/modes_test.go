@@ -3,6 +3,7 @@ package pki_test
 import (
 	"bytes"
 	"crypto/x509"
+	"math/big"
 	"net"
 	"slices"
 	"strings"
@@ -198,11 +199,11 @@ func TestAccept(t *testing.T) {
 	}
 	sound := sign(nil)
 	for name, certs := range map[string][]*x509.Certificate{
-		"in order": {sound, issuing.Cert, root.Cert}, "reversed": {root.Cert, issuing.Cert, sound}, "without the root": {issuing.Cert, sound},
+		"in order": {sound, issuing.Cert, root.Cert}, "twice": {sound, issuing.Cert, sound}, "reversed": {root.Cert, issuing.Cert, sound}, "without the root": {issuing.Cert, sound},
 	} {
-		leaf, kp, findings, err := pki.Accept(plan, have, "x.pem", certs, now)
-		if err != nil || len(findings) > 0 || leaf.Name != "registry" || len(kp.Chain) != 1 || !kp.Cert.Equal(sound) {
-			t.Errorf("%s: %v, %v", name, findings, err)
+		got, err := pki.Accept(plan, have, "x.pem", certs, now)
+		if err != nil || len(got) != 1 || len(got[0].Findings) > 0 || got[0].Leaf.Name != "registry" || len(got[0].Pair.Chain) != 1 || !got[0].Pair.Cert.Equal(sound) {
+			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 	for want, cert := range map[string]*x509.Certificate{
@@ -214,13 +215,15 @@ func TestAccept(t *testing.T) {
 		"is not accepted":            signedFor(t, forged(t, nil, asCA), key, nil),
 		"is a CA, not a leaf":        sign(func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }),
 	} {
-		_, _, findings, err := pki.Accept(plan, have, "x.pem", []*x509.Certificate{cert, issuing.Cert}, now)
-		if err != nil || !strings.Contains((&pki.FindingsError{Findings: findings}).Error(), want) {
-			t.Errorf("want %q, got %v, %v", want, findings, err)
+		got, err := pki.Accept(plan, have, "x.pem", []*x509.Certificate{cert, issuing.Cert}, now)
+		if err != nil || len(got) != 1 || !strings.Contains((&pki.FindingsError{Findings: got[0].Findings}).Error(), want) {
+			t.Errorf("want %q, got %+v, %v", want, got, err)
 		}
 	}
-	_, _, _, err = pki.Accept(plan, have, "x.pem", []*x509.Certificate{issuing.Cert}, now)
+	_, err = pki.Accept(plan, have, "x.pem", []*x509.Certificate{issuing.Cert}, now)
 	wantError[*pki.UnrequestedError](t, err)
+	_, err = pki.Accept(plan, have, "x.pem", []*x509.Certificate{sound, issuing.Cert, sign(func(c *x509.Certificate) { c.SerialNumber = big.NewInt(8) })}, now)
+	wantError[*pki.TwiceError](t, err)
 }
 
 // signedFor is a certificate for somebody else's key.

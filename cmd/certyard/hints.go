@@ -214,6 +214,8 @@ func authorityHints() []hintFor {
 		is(pki.ErrNothing, "want certificates in PEM or DER; other formats convert: openssl pkcs12 -in FILE -nokeys"),
 		always[*pki.MissingError]("restore it from a backup, or name it with pki.ca_cert; nothing was changed", newCA),
 		always[*pki.UnrequestedError](`a certificate belongs to the request that it was signed for: "certyard pki csr --all" writes the requests for the keys that are here; nothing was changed`),
+		always[*lifecycle.SignedFileError]("give pki import the certificate that came back from the CA, in PEM or DER; nothing was changed"),
+		always[*pki.TwiceError]("give pki import the one that is to be used; nothing was changed"),
 		always[*passphraseError]("name a file of mode 0600 with --passphrase-file or pki.passphrase_file, an open descriptor with --passphrase-fd, or run certyard on a terminal; nothing was changed"),
 		always[*lifecycle.AuthorityError]("set pki.authority back; every client would have to get other trust", newCA),
 		always[*lifecycle.WrongAuthorityError](`other authorities sign by themselves: "certyard up" issues what is missing`),

@@ -92,6 +92,11 @@ func interruptible(interrupted <-chan struct{}, read func() ([]byte, error)) ([]
 		data []byte
 		err  error
 	}
+	select {
+	case <-interrupted:
+		return nil, context.Canceled
+	default:
+	}
 	done := make(chan result, 1)
 	go func() {
 		data, err := read()

@@ -76,8 +76,8 @@ func (a *app) printRequests(d lifecycle.Deps, requests []lifecycle.CertificateRe
 func (a *app) importCommand() *cli.Command {
 	return &cli.Command{
 		Name: "import", Usage: "take over certificates that the external CA has signed", ArgsUsage: "FILE...",
-		Description: `Each FILE holds a certificate in PEM, with those above it in any order. It
-belongs to the server whose key it is for. Names, usages, dates and the chain
+		Description: `Each FILE holds certificates in PEM, with those above them in any order, or
+one in DER. Each belongs to the server whose key it is for. Names, usages, dates and the chain
 to pki.ca_cert are checked; unless all files pass, nothing is written. The next
 "certyard up" starts the servers with them.`,
 		Flags: specFlags(),

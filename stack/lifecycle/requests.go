@@ -133,6 +133,17 @@ func (e *ImportError) Error() string {
 	return fmt.Sprintf("%s cannot be the %s: %v", e.File, e.Leaf, &pki.FindingsError{Findings: e.Findings})
 }
 
+// SignedFileError says that a file is not what a CA sends back.
+type SignedFileError struct {
+	File string
+	Err  error
+}
+
+func (e *SignedFileError) Error() string { return "reading " + e.File + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SignedFileError) Unwrap() error { return e.Err }
+
 // Import takes certificates that the external CA has signed. Every one is
 // checked for everything that the stack needs of it; unless all of them hold,
 // none is written. Containers are not touched: the next Up starts them with the
@@ -143,39 +154,60 @@ func Import(ctx context.Context, d Deps, spec stack.Spec, signed []Signed) ([]Im
 		return nil, err
 	}
 	defer release()
+	taken, err := d.accept(dr.plan, have, signed)
+	if err != nil {
+		return nil, err
+	}
 	out := []Imported{}
 	var files []stack.File
-	var errs []error
-	for _, s := range signed {
-		leaf, kp, err := d.accept(dr.plan, have, s)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		have.Leaves[leaf.Name] = kp
-		files = append(files, stack.File{Path: stack.PairOf(leaf.Name).Cert, Mode: 0o644, Owner: ownerOf(leaf.Name), Data: kp.CertPEM()})
-		if leaf.Name == stack.LeafRegistry {
+	for _, t := range taken {
+		leaf, kp := t.Leaf.Name, t.Pair
+		files = append(files, stack.File{Path: stack.PairOf(leaf).Cert, Mode: 0o644, Owner: ownerOf(leaf), Data: kp.CertPEM()})
+		if leaf == stack.LeafRegistry {
 			files = append(files, stack.File{Path: stack.FileRegistryCert2, Mode: 0o644, Owner: stack.OwnerRegistry, Data: kp.CertPEM()})
 		}
-		out = append(out, Imported{Leaf: leaf.Name, File: s.File, Serial: kp.Serial(), Chain: len(kp.Chain)})
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		out = append(out, Imported{Leaf: leaf, File: t.file, Serial: kp.Serial(), Chain: len(kp.Chain)})
 	}
 	_, err = d.Store.Write(files)
 	return out, err
 }
 
-func (d Deps) accept(plan pki.Plan, have pki.Material, s Signed) (pki.LeafPlan, *pki.KeyPair, error) {
-	bundle, err := pki.ParseTrustBundle(s.Data)
-	if err != nil {
-		return pki.LeafPlan{}, nil, &pki.ParseError{Name: "certificate", File: s.File, Err: err}
+// taken is a certificate that is taken over, and the file that it came in.
+type taken struct {
+	pki.Accepted
+	file string
+}
+
+// accept returns what the files hold for the keys that are here, each once, or
+// everything that is wrong with them.
+func (d Deps) accept(plan pki.Plan, have pki.Material, signed []Signed) ([]taken, error) {
+	var out []taken
+	var errs []error
+	for _, s := range signed {
+		certs, err := pki.ParseSigned(s.Data)
+		if err != nil {
+			errs = append(errs, &SignedFileError{File: s.File, Err: err})
+			continue
+		}
+		accepted, err := pki.Accept(plan, have, s.File, certs, d.Now())
+		if err != nil {
+			errs = append(errs, err)
+		}
+		for _, a := range accepted {
+			i := slices.IndexFunc(out, func(t taken) bool { return t.Leaf.Name == a.Leaf.Name })
+			switch {
+			case i >= 0 && !out[i].Pair.Cert.Equal(a.Pair.Cert):
+				errs = append(errs, &pki.TwiceError{Leaf: a.Leaf.Title(), File: s.File, Other: out[i].file})
+			case i >= 0:
+			case len(a.Findings) > 0:
+				errs = append(errs, &ImportError{File: s.File, Leaf: a.Leaf.Title(), Findings: a.Findings})
+			default:
+				have.Leaves[a.Leaf.Name] = a.Pair
+				out = append(out, taken{a, s.File})
+			}
+		}
 	}
-	leaf, kp, findings, err := pki.Accept(plan, have, s.File, bundle.Certs(), d.Now())
-	if err == nil && len(findings) > 0 {
-		err = &ImportError{File: s.File, Leaf: leaf.Title(), Findings: findings}
-	}
-	return leaf, kp, err
+	return out, errors.Join(errs...)
 }
 
 // ExportRoot moves the key of a two-tier root out of the state directory: export
