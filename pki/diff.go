@@ -112,6 +112,12 @@ func (d *differ) ca(plan CAPlan) {
 		d.problem(&MissingError{Name: plan.Title()})
 		return
 	}
+	if plan.Keyholder == KeyGiven || plan.Keyholder == KeyExternal {
+		if errs := arrivalProblems(plan, have); len(errs) > 0 {
+			d.problem(errs...) // what follows from them says less
+			return
+		}
+	}
 	d.problem(caProblems(have, d.plan.rolesBelow(plan.Name), d.now)...)
 	if plan.Keyholder == KeyHere {
 		d.problem(keyTypeProblem(plan.Title(), have, plan.Key)...)

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -40,6 +41,34 @@ func caProblems(ca *KeyPair, roles []Role, now time.Time) []error {
 		}
 	}
 	return errs
+}
+
+// arrivalProblems lists what makes a CA of the user's useless, whatever it may
+// sign: peers refuse what it signs, or our own lint does.
+func arrivalProblems(plan CAPlan, ca *KeyPair) []error {
+	var errs []error
+	add := func(cert *x509.Certificate, format string, args ...any) {
+		errs = append(errs, &CAError{Generation(cert), fmt.Sprintf(format, args...)})
+	}
+	if plan.Keyholder == KeyGiven && ca.Cert.IsCA && len(ca.Cert.SubjectKeyId) == 0 {
+		add(ca.Cert, "has no subjectKeyIdentifier, which its leaves have to refer to (RFC 5280, 4.2.1.2)")
+	}
+	for _, cert := range ca.Certs() {
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
+			add(cert, "has an RSA key of %d bits, and peers want %d or more", key.N.BitLen(), minRSA)
+		}
+		if slices.Contains(brokenAlgorithms(), cert.SignatureAlgorithm) {
+			add(cert, "is signed with %s, which peers refuse: have it signed with SHA-256", cert.SignatureAlgorithm)
+		}
+	}
+	return errs
+}
+
+// minRSA is what the CA/Browser Forum and NIST SP 800-131A ask for.
+const minRSA = 2048
+
+func brokenAlgorithms() []x509.SignatureAlgorithm {
+	return []x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1}
 }
 
 // caChainProblem looks at what is above a CA: clients trust the root, so the

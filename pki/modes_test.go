@@ -2,7 +2,10 @@ package pki_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"math/big"
 	"net"
 	"slices"
@@ -121,6 +124,44 @@ func TestReplaceCA(t *testing.T) {
 	}
 }
 
+// withoutKeyID is the CA without the extension that names its key, as openssl
+// makes one when nobody asks for it.
+func withoutKeyID(t *testing.T, parent, ca *pki.KeyPair) *pki.KeyPair {
+	t.Helper()
+	cert := *ca.Cert
+	cert.SubjectKeyId = nil // what Go would write by itself
+	return &pki.KeyPair{Cert: &cert, Chain: parent.Certs(), Key: ca.Key}
+}
+
+// signedWith is the CA as if another algorithm had signed it: Go makes none that
+// are broken.
+func signedWith(ca *pki.KeyPair, algorithm x509.SignatureAlgorithm) *pki.KeyPair {
+	cert := *ca.Cert
+	cert.SignatureAlgorithm = algorithm
+	return &pki.KeyPair{Cert: &cert, Chain: ca.Chain, Key: ca.Key}
+}
+
+// withRSA is a root with a key of so many bits.
+func withRSA(t *testing.T, bits int) *pki.KeyPair {
+	t.Helper()
+	t.Setenv("GODEBUG", "rsa1024min=0")
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "small"}, NotBefore: now.Add(-day), NotAfter: now.Add(80 * day)}
+	asCA(template)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pki.KeyPair{Cert: cert, Key: key}
+}
+
 // TestGivenCA: what is wrong with a CA that somebody brings is said about the
 // one certificate that it is about.
 func TestGivenCA(t *testing.T) {
@@ -157,6 +198,11 @@ func TestGivenCA(t *testing.T) {
 		}), "may not sign 127.0.0.1 for"},
 		"may not sign":      {below(root, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "may not sign certificates (key usage)"},
 		"no CA":             {below(root, func(c *x509.Certificate) { c.IsCA = false }), "is not a CA certificate"},
+		"no key id":         {withoutKeyID(t, root, below(root, nil)), "has no subjectKeyIdentifier"},
+		"small RSA":         {withRSA(t, 1024), "has an RSA key of 1024 bits, and peers want 2048 or more"},
+		"small RSA above":   {below(withRSA(t, 1024), nil), "has an RSA key of 1024 bits"},
+		"SHA-1":             {signedWith(below(root, nil), x509.ECDSAWithSHA1), "is signed with ECDSA-SHA1, which peers refuse"},
+		"MD5 above":         {below(signedWith(root, x509.MD5WithRSA), nil), "is signed with MD5-RSA, which peers refuse"},
 		"not yet":           {below(root, func(c *x509.Certificate) { c.NotBefore = now.Add(day) }), "is not valid before"},
 		"for servers alone": {below(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), ""},
 		"for clients alone": {below(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "permits no servers"},

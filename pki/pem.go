@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -78,6 +79,10 @@ func (p PEMPair) parseKey(kp *KeyPair) (err error) {
 // it: TLS peers send them as they stand, and not every client sorts them.
 func chainOrder(certs []*x509.Certificate) error {
 	for i := 1; i < len(certs); i++ {
+		// The library does not check these signatures at all.
+		if below := certs[i-1]; slices.Contains(brokenAlgorithms(), below.SignatureAlgorithm) {
+			return fmt.Errorf("certificate %d (%s) is signed with %s, which peers refuse: have it signed with SHA-256", i, below.Subject.CommonName, below.SignatureAlgorithm)
+		}
 		if !signedBy(certs[i-1], certs[i]) {
 			return fmt.Errorf("certificate %d (%s) has not signed the one before it", i+1, certs[i].Subject.CommonName)
 		}

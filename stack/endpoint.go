@@ -142,15 +142,26 @@ func (s Spec) ContainerName(service string) string {
 	return s.Name + "-" + service + "-1"
 }
 
+// IsOwnName reports whether certificates hold a name or address that no config
+// asks for, so that no config can leave it out.
+func IsOwnName(name string) bool {
+	for _, service := range []string{Registry, Builder} {
+		if name == service || strings.HasSuffix(name, Spec{}.ContainerName(service)) || slices.Contains(hostNames(), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostNames are those of the machine on which the ports are published. The last
+// one is how a container reaches them on Docker Desktop.
+func hostNames() []string { return []string{"localhost", "127.0.0.1", "::1", "host.docker.internal"} }
+
 // Names returns every name and address that a client may use for a service:
 // what its certificate has to hold. It covers every endpoint of
 // [Spec.HostEndpoints] and [NetworkEndpoint], whatever the spec.
 func (s Spec) Names(service string, f Facts) []string {
-	names := []string{
-		service, s.ContainerName(service),
-		"localhost", "127.0.0.1", "::1",
-		"host.docker.internal", // how a container reaches a published port on Docker Desktop
-	}
+	names := append([]string{service, s.ContainerName(service)}, hostNames()...)
 	if p := s.Published(service); p.On() && !p.IP.IsUnspecified() {
 		names = append(names, p.IP.String())
 	}

@@ -160,6 +160,7 @@ const newCA = `to start over with a new CA: "certyard down --purge", then "certy
 
 func pkiHints() []hintFor {
 	return []hintFor{
+		on(givenCAHints),
 		on(func(e *pki.HalfError) []string {
 			restore := fmt.Sprintf("restore %s from a backup; nothing was changed", e.Missing)
 			if e.Name == "CA" {
@@ -195,6 +196,34 @@ func pkiHints() []hintFor {
 		}),
 		always[*pki.CAError]("this is no CA that can sign here: restore it (ca/ca.crt and ca/ca.key, or what pki.ca_cert and pki.ca_key name); nothing was changed", newCA),
 	}
+}
+
+// givenCAHints are about the files of the user's CA: none of them is ours to
+// restore.
+func givenCAHints(e *lifecycle.GivenCAError) []string {
+	files := "pki.ca_cert (" + e.CertFile + ")"
+	if e.KeyFile != "" {
+		files += " and pki.ca_key (" + e.KeyFile + ")"
+	}
+	narrow, ok := errors.AsType[*pki.ConstraintError](e)
+	if !ok {
+		return []string{"the CA is yours: correct " + files + ", or name others; nothing was changed"}
+	}
+	var out, own, hosts []string
+	for _, name := range narrow.Names {
+		if stack.IsOwnName(name) {
+			own = append(own, name)
+		} else {
+			hosts = append(hosts, name)
+		}
+	}
+	if len(own) > 0 {
+		out = append(out, "the stack itself needs "+strings.Join(own, ", ")+": name a CA with pki.ca_cert whose name constraints permit them, or use pki.authority: local; nothing was changed")
+	}
+	if len(hosts) > 0 {
+		out = append(out, "leave "+strings.Join(hosts, ", ")+" out of hosts and publish, or name a CA that may sign for it; nothing was changed")
+	}
+	return out
 }
 
 // authorityHints are about CAs whose key is not simply here.

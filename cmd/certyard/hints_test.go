@@ -51,6 +51,9 @@ var advised = []struct {
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "CA"}, "set it back"},
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "move the pair away"},
 
+	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{CertFile: "root.pem", KeyFile: "root.key", Err: &pki.CAError{}}, "pki.ca_cert (root.pem) and pki.ca_key (root.key)"},
+	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.ConstraintError{Names: []string{"registry", "x-buildkit-1", "::1"}}}, "needs registry, x-buildkit-1, ::1: name a CA"},
+	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.ConstraintError{Names: []string{"build.lan"}}}, "leave build.lan out of hosts"},
 	{"pki.UnsignedError", &pki.UnsignedError{Leaf: "registry server leaf", Why: "there is none"}, "pki csr"},
 	{"pki.OfflineError", &pki.OfflineError{CA: "CA", Generation: "G1", For: "issuing CA"}, "ca/ca.key"},
 	{"pki.LockedError", &pki.LockedError{CA: "CA"}, "--passphrase-file"},

@@ -33,7 +33,7 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		dr.retire, dr.retireClient = have.CAs[pki.CAClient], have.Leaves[stack.LeafClient]
 	}
 	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
-		return err
+		return ofGiven(dr.spec.PKI, err)
 	}
 	keys := caKeys{d: d, spec: dr.spec.PKI}
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {
@@ -83,7 +83,8 @@ func (d Deps) givenCA(spec stack.PKISpec) (*pki.KeyPair, error) {
 			return nil, fmt.Errorf("reading the CA's key: %w", err)
 		}
 	}
-	return pair.Parse()
+	ca, err := pair.Parse()
+	return ca, ofGiven(spec, err)
 }
 
 // remoteCA connects to the cfssl server. Its CA certificate is the given one,
