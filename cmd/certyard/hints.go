@@ -18,6 +18,7 @@ import (
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
 	"github.com/certyard/certyard/stack/state"
 )
 
@@ -245,6 +246,12 @@ func authorityHints() []hintFor {
 		always[*pki.UnrequestedError](`a certificate belongs to the request that it was signed for: "certyard pki csr --all" writes the requests for the keys that are here; nothing was changed`),
 		always[*lifecycle.SignedFileError]("give pki import the certificate that came back from the CA, in PEM or DER; nothing was changed"),
 		always[*pki.TwiceError]("give pki import the one that is to be used; nothing was changed"),
+		on(func(e *smoke.FetchError) []string {
+			if e.Connected {
+				return []string{"something listens there that does not show a certificate: check the port, and that the server speaks TLS from the first byte (not STARTTLS, not plain HTTP)"}
+			}
+			return []string{"nothing was reached there: check the name and the port, and that the server runs; a FILE of that name is looked for in the working directory"}
+		}),
 		always[*passphraseError]("name a file of mode 0600 with --passphrase-file or pki.passphrase_file, an open descriptor with --passphrase-fd, or run certyard on a terminal; nothing was changed"),
 		always[*lifecycle.AuthorityError]("set pki.authority back; every client would have to get other trust", newCA),
 		always[*lifecycle.WrongAuthorityError](`other authorities sign by themselves: "certyard up" issues what is missing`),

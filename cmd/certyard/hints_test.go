@@ -70,6 +70,8 @@ var advised = []struct {
 	{"pki.UnrequestedError", &pki.UnrequestedError{File: "x.pem"}, "csr --all"},
 	{"stack/lifecycle.SignedFileError", &lifecycle.SignedFileError{File: "x", Err: errors.New("it is empty")}, "PEM or DER"},
 	{"pki.TwiceError", &pki.TwiceError{Leaf: "registry server leaf", File: "x", Other: "y"}, "the one"},
+	{"stack/smoke.FetchError", &smoke.FetchError{Err: syscall.ECONNREFUSED}, "that the server runs"},
+	{"stack/smoke.FetchError", &smoke.FetchError{Connected: true, Err: context.DeadlineExceeded}, "STARTTLS"},
 	{"cmd/certyard.passphraseError", &passphraseError{"there is no terminal to ask for it"}, "--passphrase-fd"},
 	{"stack/lifecycle.AuthorityError", &lifecycle.AuthorityError{Have: "local", Want: "files"}, "set pki.authority back"},
 	{"stack/lifecycle.WrongAuthorityError", &lifecycle.WrongAuthorityError{What: "requests are written", Have: "local", Want: "external"}, "certyard up"},
