@@ -269,7 +269,12 @@ func stateHints() []hintFor {
 		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),
 		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
 		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
-		always[*state.SizeError]("check the path; nothing was changed"),
+		on(func(e *state.SizeError) []string {
+			if e.Ours {
+				return []string{fmt.Sprintf("restore %s from a backup, or move it away; nothing was changed", e.Path)}
+			}
+			return []string{"check the path; nothing was changed"}
+		}),
 		always[*state.NoFileError]("check the path: one of the command line is relative to the working directory, one of the config to the config; nothing was changed"),
 		always[*state.SameFileError]("choose another --out: the key would be gone with the one that is here; nothing was changed"),
 		always[*state.NotOursError]("choose another place with --dir, or another --name"),

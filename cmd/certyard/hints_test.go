@@ -81,6 +81,7 @@ var advised = []struct {
 	{"stack/lifecycle.ValidityError", &lifecycle.ValidityError{Want: time.Hour}, "--validity"},
 	{"stack.ClientNameError", &stack.ClientNameError{Name: "../x"}, "nothing was changed"},
 	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1}, "check the path"},
+	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1, Ours: true}, "move it away"},
 
 	{"stack/state.LockedError", &state.LockedError{Path: "x"}, "wait"},
 	{"stack/state.ModeError", &state.ModeError{Path: "key.pem", Have: 0o644, Want: 0o600}, `chmod 0600 "key.pem"`},

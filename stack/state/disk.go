@@ -17,6 +17,10 @@ import (
 // the operation's place. Tests use it to fail, to record and to be killed.
 type hook func(op, path string) error
 
+// maxStateFile is far more than certyard writes: a record of 10,000 clients has 4
+// MiB. What is larger came here by mistake, and must not be read whole.
+const maxStateFile = 16 << 20
+
 // dir is an open directory. The names that its methods take are single path
 // elements, looked up in this very directory, and links are never followed.
 type dir struct {
@@ -94,7 +98,10 @@ func (d *dir) read(name string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(f)
+	data, err := readAtMost(f, maxStateFile)
+	if errors.Is(err, errTooLarge) {
+		return nil, nil, &SizeError{Path: d.join(name), Most: maxStateFile, Ours: true}
+	}
 	return data, info, diskError("reading", d.join(name), err)
 }
 

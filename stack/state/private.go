@@ -18,9 +18,13 @@ const maxUserFile = 16 << 20
 type SizeError struct {
 	Path string
 	Most int64 // bytes
+	Ours bool  // it is in a state directory
 }
 
 func (e *SizeError) Error() string {
+	if e.Ours {
+		return fmt.Sprintf("%s is larger than %d MiB, so certyard did not write it", e.Path, e.Most>>20)
+	}
 	return fmt.Sprintf("%s is larger than %d MiB, so it is no key or certificate", e.Path, e.Most>>20)
 }
 
@@ -61,11 +65,21 @@ func readUserFile(path string, private bool) ([]byte, error) {
 	if mode := info.Mode().Perm(); private && mode&0o077 != 0 {
 		return nil, &ModeError{Path: path, Have: mode, Want: mode & 0o700}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxUserFile+1))
-	if err == nil && len(data) > maxUserFile {
+	data, err := readAtMost(f, maxUserFile)
+	if errors.Is(err, errTooLarge) {
 		return nil, &SizeError{Path: path, Most: maxUserFile}
 	}
 	return data, diskError("reading", path, err)
+}
+
+var errTooLarge = errors.New("it is too large")
+
+func readAtMost(r io.Reader, most int) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err == nil && len(data) > most {
+		return nil, errTooLarge
+	}
+	return data, err
 }
 
 func kindOf(mode fs.FileMode) string {
