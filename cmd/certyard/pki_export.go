@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -19,7 +21,8 @@ func (a *app) pkiExportCommand() *cli.Command {
 		Description: `NAME is one of the stack's: ca, client-ca, registry, buildkit, client,
 clients/bob ... FILE is any certificate in PEM or DER, with the key in the same
 file or named by --key. Formats: pem (all in one), p12 (PKCS #12), k8s-secret (a
-manifest of type kubernetes.io/tls).`,
+manifest of type kubernetes.io/tls). A name of the stack's wins over a file;
+./NAME is the file. With --json, --out is needed.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "pem", Usage: "write `FORMAT`: pem, p12, k8s-secret"},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE`, mode 0600, never over another file (default: stdout)"},
@@ -35,6 +38,9 @@ manifest of type kubernetes.io/tls).`,
 func (a *app) pkiExport(c *cli.Context) error {
 	if c.Args().Len() != 1 {
 		return usagef("pki export wants one NAME or FILE")
+	}
+	if a.global.json && c.String("out") == "" {
+		return usagef("with --json, pki export wants --out FILE: without it the certificate itself is what is printed")
 	}
 	kp, trust, err := a.exported(c.Args().First(), c.String("key"))
 	if err != nil {
@@ -56,14 +62,30 @@ func (a *app) pkiExport(c *cli.Context) error {
 		return err
 	}
 	abs, err := filepath.Abs(out)
-	if err != nil || a.global.dryRun {
+	if err != nil {
 		return err
 	}
-	err = state.Export(filepath.Dir(abs), []stack.File{{Path: filepath.Base(abs), Mode: 0o600, Once: true, Data: data}})
-	if err == nil {
-		a.ui.linef("written to %s", a.ui.path(abs))
+	write, said := state.Export, "written to"
+	if a.global.dryRun {
+		write, said = state.CheckExport, "would write to"
 	}
-	return err
+	err = write(filepath.Dir(abs), []stack.File{{Path: filepath.Base(abs), Mode: 0o600, Once: true, Data: data}})
+	if err != nil {
+		return err
+	}
+	a.ui.linef("%s %s", said, a.ui.path(abs))
+	if a.global.json {
+		return a.printJSON(exportResult{File: abs, Format: c.String("format"), Key: kp.Key != nil || kp.Locked(), Certificates: len(kp.Certs())})
+	}
+	return nil
+}
+
+// exportResult is what was written, for JSON.
+type exportResult struct {
+	File         string `json:"file"`
+	Format       string `json:"format"`
+	Key          bool   `json:"key"`          // the key is in it
+	Certificates int    `json:"certificates"` // the leaf and its chain
 }
 
 func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) ([]byte, error) {
@@ -94,18 +116,42 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 // exported returns the pair that a name or a file stands for, and what its peers
 // trust, as far as that is known.
 func (a *app) exported(what, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
-	if _, err := os.Stat(what); err == nil {
+	_, missing := os.Stat(what)
+	if missing == nil && looksLikeFile(what) {
 		return fromFiles(what, keyFile)
 	}
+	kp, trust, err := a.ofStack(what)
+	if missing == nil && notOfStack(kp, err) {
+		return fromFiles(what, keyFile)
+	}
+	switch {
+	case err != nil:
+		return nil, trust, err
+	case kp == nil || kp.Cert == nil:
+		return nil, trust, usagef("%q is neither a file nor a certificate of the stack; \"certyard pki show\" lists those", what)
+	case keyFile != "":
+		return nil, trust, usagef("--key is for a FILE; the key of the stack's %q is known", what)
+	}
+	return kp, trust, nil
+}
+
+// ofStack returns the stack's pair of a name, nil when there is none.
+func (a *app) ofStack(name string) (*pki.KeyPair, pki.TrustBundle, error) {
 	d, err := a.filesDeps()
 	if err != nil {
 		return nil, pki.TrustBundle{}, err
 	}
-	kp, trust, err := lifecycle.Named(d, what)
-	if err == nil && (kp == nil || kp.Cert == nil) {
-		err = usagef("%q is neither a file nor a certificate of the stack; \"certyard pki show\" lists those", what)
-	}
-	return kp, trust, err
+	return lifecycle.Named(d, name)
+}
+
+// looksLikeFile tells a path from a name of the stack, which wins where both
+// could be meant: a directory "registry" is in many a working directory.
+func looksLikeFile(what string) bool { return strings.ContainsAny(what, "./") }
+
+// notOfStack reports whether there is no such certificate, or no stack.
+func notOfStack(kp *pki.KeyPair, err error) bool {
+	var none *lifecycle.NoStackError
+	return errors.As(err, &none) || err == nil && kp == nil
 }
 
 func fromFiles(file, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
