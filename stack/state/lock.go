@@ -21,11 +21,15 @@ import (
 // or undoes what an interrupted process left. The lock ends with release, which
 // may be called again, or with the process, however that ends.
 //
+// A release removes a directory that Lock has made and that nothing was written
+// into, so that a command that fails at once leaves nothing behind.
+//
 // It does not wait: a lock that is held is a [*LockedError]. A directory with
 // files that are not certyard's is a [*NotOursError], and is left as it was.
 func (d *Dir) Lock(ctx context.Context) (release func() error, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.made = made{}
 	f, err := d.acquire(ctx)
 	if err != nil {
 		return nil, d.doing("locking", err)
@@ -43,8 +47,37 @@ func (d *Dir) release(f *os.File) error {
 	if d.held != f {
 		return nil
 	}
+	return d.doing("unlocking", errors.Join(d.forsake(), unlock(f)))
+}
+
+// made says what there was not before.
+type made struct {
+	root, above bool // the state directory, and the .certyard that it is in
+}
+
+// forsake gives up the lock, and with it what Lock has made, if nothing else is
+// in it. The lock file goes while the lock is still held: who opens it meanwhile
+// finds out that it has no name any more.
+func (d *Dir) forsake() error {
 	d.held = nil
-	return d.doing("unlocking", unlock(f))
+	if !d.made.root {
+		return nil
+	}
+	root, err := openDir(d.root, d.hook)
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	names, err := root.names()
+	if err != nil || slices.ContainsFunc(names, func(name string) bool { return name != lockFile && name != ignoreFile }) {
+		return err
+	}
+	for _, name := range names {
+		if err := root.unlink(name); err != nil {
+			return err
+		}
+	}
+	return d.removeRoot(d.made.above)
 }
 
 // unlock gives the lock up and closes its file. Closing alone is not enough: a
@@ -115,6 +148,9 @@ func (d *Dir) make() error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(above); errors.Is(err, fs.ErrNotExist) {
+		d.made.above = true
+	}
 	if err := os.MkdirAll(above, 0o755); err != nil {
 		return diskError("creating", above, err)
 	}
@@ -128,10 +164,12 @@ func (d *Dir) make() error {
 			return err
 		}
 	}
-	if err := parent.mkdir(name); !errors.Is(err, fs.ErrExist) {
-		return err
+	err = parent.mkdir(name)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	return nil
+	d.made.root = d.made.root || err == nil
+	return err
 }
 
 // openAbove opens the directory that holds the state directory. It is not part

@@ -45,7 +45,7 @@ func (d *Dir) purge() error {
 	// From here on others may lock what is at this path, so we hold nothing.
 	f := d.held
 	d.held = nil
-	return errors.Join(d.removeRoot(), unlock(f))
+	return errors.Join(d.removeRoot(true), unlock(f))
 }
 
 // mark notes that from now on this is no stack any more: half of one must never
@@ -94,18 +94,18 @@ func (t *tree) forget() {
 	}
 }
 
-// removeRoot removes the empty state directory, and the one above if only our
-// own .gitignore is left in it. Other processes may do the same there, or begin
+// removeRoot removes the empty state directory, and with above also the one that
+// it is in, if only our own .gitignore is left there. Other processes may do the same there, or begin
 // anew: what is gone already is as good as removed.
-func (d *Dir) removeRoot() error {
-	err := d.removeUpwards()
+func (d *Dir) removeRoot(above bool) error {
+	err := d.removeUpwards(above)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-func (d *Dir) removeUpwards() error {
+func (d *Dir) removeUpwards(too bool) error {
 	above, name, err := d.split()
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (d *Dir) removeUpwards() error {
 		return err
 	}
 	defer parent.close()
-	if err := parent.rmdir(name); err != nil || filepath.Base(above) != parentName {
+	if err := parent.rmdir(name); err != nil || !too || filepath.Base(above) != parentName {
 		return err
 	}
 	return d.removeAbove(parent)

@@ -34,6 +34,7 @@ type Dir struct {
 
 	mu   sync.Mutex // guards held, and makes writers take turns
 	held *os.File   // the lock file, while this Dir holds the lock
+	made made       // what the last Lock had to make
 }
 
 // Open returns the state directory with the given path. It does no I/O: the
