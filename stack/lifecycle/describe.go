@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,8 +80,27 @@ func (dr *draft) describeCertificates() string {
 		parts = append(parts, part)
 	}
 	text := fmt.Sprintf("%s; %s", strings.Join(parts, ", "), lifeOf(dr.material.Leaves[stack.LeafRegistry]))
+	if early := dr.endEarly(); len(early) > 0 {
+		text += fmt.Sprintf(" (ends with its CA: %s)", abbreviate(early))
+	}
 	if kept {
 		text = "kept " + text
 	}
 	return text
+}
+
+// endEarly returns the leaves that end before the time that the spec wants,
+// because a CA above them does: nobody accepts them longer.
+func (dr *draft) endEarly() []string {
+	var out []string
+	for _, leaf := range dr.plan.Leaves {
+		ca, cert := dr.material.CAs[leaf.Issuer], dr.material.Leaves[leaf.Name].Cert
+		if ca == nil || cert.NotAfter.Sub(cert.NotBefore) >= leaf.Validity {
+			continue
+		}
+		if slices.ContainsFunc(ca.Certs(), func(above *x509.Certificate) bool { return above.NotAfter.Equal(cert.NotAfter) }) {
+			out = append(out, leaf.Name)
+		}
+	}
+	return out
 }
