@@ -93,7 +93,7 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 	}}
 	notBefore, notAfter := now.UTC().Truncate(time.Second).Add(-backdate), now.UTC().Truncate(time.Second).Add(plan.Validity)
 	if !self {
-		notBefore, notAfter = withinCA(parent.Cert, notBefore, notAfter)
+		notBefore, notAfter = withinCA(parent, notBefore, notAfter)
 	}
 	s, err := newSigner(parent, parent.Cert, caProfile(self))
 	if err != nil {
@@ -201,8 +201,8 @@ func Local(ca *KeyPair) Authority {
 	return &localAuthority{ca: ca, signers: map[string]*cfsslSigner{}}
 }
 
-// Sign signs the request. The validity is cut to that of the CA, which
-// verifiers check too (facts P34).
+// Sign signs the request. The validity is cut to that of the CA and of those
+// above it, which verifiers check too (facts P34).
 func (l *localAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate, error) {
 	if l.ca.Key == nil {
 		return nil, &LockedError{CA: l.ca.Cert.Subject.CommonName}
@@ -211,7 +211,7 @@ func (l *localAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate
 	if err != nil {
 		return nil, err
 	}
-	notBefore, notAfter := withinCA(l.ca.Cert, r.NotBefore, r.NotAfter)
+	notBefore, notAfter := withinCA(l.ca, r.NotBefore, r.NotAfter)
 	cert, err := s.signRequest(cfsigner.SignRequest{Request: string(r.CSR), NotBefore: notBefore, NotAfter: notAfter})
 	if err != nil {
 		return nil, err

@@ -174,4 +174,3 @@ func mustUp(t *testing.T, d lifecycle.Deps, config stack.Config) lifecycle.Resul
 	}
 	return res
 }
-
