@@ -242,6 +242,27 @@ func nodeProblems(node *Node, all []*Node, now time.Time) []string {
 	return out
 }
 
+// Sound reports whether nothing is wrong with a certificate and those that it
+// has signed.
+func (n *Node) Sound() bool {
+	return len(n.Problems) == 0 && !slices.ContainsFunc(n.Signed, func(s *Node) bool { return !s.Sound() })
+}
+
+// RoleOf returns the role that a certificate claims. One that claims both, or
+// none, is held to be a server's.
+func RoleOf(cert *x509.Certificate) Role {
+	if slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		return RoleClient
+	}
+	return RoleServer
+}
+
+// IsSigningCA tells a CA from a server that has signed its own certificate,
+// which has to be a CA as well.
+func IsSigningCA(cert *x509.Certificate) bool {
+	return cert.IsCA && (cert.KeyUsage == 0 || cert.KeyUsage&x509.KeyUsageCertSign != 0) && len(cert.DNSNames) == 0
+}
+
 // NameFindings lists what is wrong with the names of a certificate, whoever asks:
 // names that no client can match, and no names at all on a server.
 func NameFindings(cert *x509.Certificate) []Finding {

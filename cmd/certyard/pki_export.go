@@ -95,7 +95,8 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 // trust, as far as that is known.
 func (a *app) exported(what, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
 	if _, err := os.Stat(what); err == nil {
-		return fromFiles(what, keyFile)
+		kp, err := lifecycle.FromFiles(lookDeps(), what, keyFile)
+		return kp, pki.NewTrustBundle(), err
 	}
 	d, err := a.filesDeps()
 	if err != nil {
@@ -106,27 +107,4 @@ func (a *app) exported(what, keyFile string) (*pki.KeyPair, pki.TrustBundle, err
 		err = usagef("%q is neither a file nor a certificate of the stack; \"certyard pki show\" lists those", what)
 	}
 	return kp, trust, err
-}
-
-func fromFiles(file, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
-	f := readFound(file)
-	if f.err != nil {
-		return nil, pki.TrustBundle{}, &fileError{file, f.err}
-	}
-	if keyFile != "" {
-		data, err := state.ReadPrivate(keyFile)
-		if err != nil {
-			return nil, pki.TrustBundle{}, err
-		}
-		key, err := pki.ParseContents(data)
-		if err != nil {
-			return nil, pki.TrustBundle{}, &fileError{keyFile, err}
-		}
-		f.contents.Keys = key.Keys
-	}
-	kp, err := f.contents.Pair()
-	if err != nil {
-		return nil, pki.TrustBundle{}, &fileError{file, err}
-	}
-	return kp, pki.NewTrustBundle(), nil
 }

@@ -79,6 +79,11 @@ type Deps struct {
 	Given func(path string, secret bool) ([]byte, error)
 	// Remote returns the authority that a cfssl server is.
 	Remote func(stack.RemoteSpec) (RemoteAuthority, error)
+	// Find reads the certificates of files and directories that somebody
+	// named, and Fetch those that a live server shows for a name, its own
+	// first.
+	Find  func(paths ...string) []state.Found
+	Fetch func(ctx context.Context, address, name string, trust pki.TrustBundle) ([]*x509.Certificate, error)
 	// FreePort returns a port that is free on an address now.
 	FreePort func(netip.Addr) (int, error)
 	// Bundle is where the daemons for bundled images are.
