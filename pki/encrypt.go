@@ -59,7 +59,7 @@ func (kp *KeyPair) Locked() bool { return kp.Key == nil && isEncrypted(kp.keyPEM
 // [KeyPair.KeyPEM]. The error is a *[PassphraseError], or a *[MismatchError]
 // when the key belongs to another certificate.
 func (kp *KeyPair) Unlock(passphrase []byte) (*KeyPair, error) {
-	name := kp.Cert.Subject.CommonName
+	name := kp.subject()
 	block, _ := pem.Decode(kp.keyPEM)
 	if block == nil || block.Type != encryptedType {
 		return nil, fmt.Errorf("opening the key of %s: it is not encrypted", name)
@@ -73,14 +73,23 @@ func (kp *KeyPair) Unlock(passphrase []byte) (*KeyPair, error) {
 		return nil, &PassphraseError{Name: name}
 	}
 	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: signer, keyPEM: kp.keyPEM}
-	if !out.matches() {
-		return nil, &MismatchError{Name: "CA"}
+	if kp.Cert != nil && !out.matches() {
+		return nil, &MismatchError{Name: name}
 	}
 	return out, nil
 }
 
-// Encrypt returns the pair with its key encrypted in [KeyPair.KeyPEM]. The pair
-// can still sign.
+// subject names the pair in messages. A key may still wait for its certificate.
+func (kp *KeyPair) subject() string {
+	if kp.Cert == nil {
+		return "a certificate that is not here yet"
+	}
+	return kp.Cert.Subject.CommonName
+}
+
+// Encrypt returns the pair with its key encrypted in [KeyPair.KeyPEM], after
+// having opened that again: it may take the place of the only copy. The pair can
+// still sign.
 func (kp *KeyPair) Encrypt(passphrase []byte) (*KeyPair, error) {
 	if kp.Key == nil {
 		return nil, errors.New("encrypting private key: it is not here")
@@ -89,8 +98,35 @@ func (kp *KeyPair) Encrypt(passphrase []byte) (*KeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key, keyPEM: keyPEM}, nil
+	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key, keyPEM: keyPEM}
+	again, err := out.Unlock(passphrase)
+	if err != nil || !sameKey(again.Key.Public(), kp.Key.Public()) {
+		return nil, errors.Join(errors.New("encrypting private key: what was encrypted does not open"), err)
+	}
+	return out, nil
 }
+
+// Decrypt returns the pair with its key, which must be open, not encrypted in
+// [KeyPair.KeyPEM], after having read that again.
+func (kp *KeyPair) Decrypt() (*KeyPair, error) {
+	if kp.Key == nil {
+		return nil, errors.New("decrypting private key: it is not here, or locked")
+	}
+	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key}
+	var err error
+	if out.keyPEM, err = out.KeyPEM(); err != nil {
+		return nil, err
+	}
+	again, err := parseKey(out.keyPEM)
+	if err != nil || !sameKey(again.Public(), kp.Key.Public()) {
+		return nil, errors.Join(errors.New("decrypting private key: what was decrypted cannot be read"), err)
+	}
+	return out, nil
+}
+
+// Encrypted reports whether the key is here and encrypted in [KeyPair.KeyPEM],
+// open or locked.
+func (kp *KeyPair) Encrypted() bool { return isEncrypted(kp.keyPEM) }
 
 func isEncrypted(keyPEM []byte) bool {
 	block, _ := pem.Decode(keyPEM)

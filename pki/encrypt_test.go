@@ -150,9 +150,48 @@ func TestLockedForeignKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = lockedPair(t, ca, key).Unlock([]byte(passphrase))
-	wantError[*pki.MismatchError](t, err)
+	if e := wantError[*pki.MismatchError](t, err); e.Name != ca.Cert.Subject.CommonName {
+		t.Errorf("the mismatch is said to be of %q", e.Name)
+	}
 	if _, err := pki.EncryptKey(other.Key, nil); err == nil {
 		t.Error("a key is encrypted with an empty passphrase")
+	}
+}
+
+// TestRewriteKey: a key is the same one encrypted and decrypted again, with a
+// certificate beside it or without.
+func TestRewriteKey(t *testing.T) {
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
+	for name, cert := range map[string][]byte{"pair": ca.CertPEM(), "key alone": nil} {
+		closed, err := ca.Encrypt([]byte(passphrase))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := closed.KeyPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		locked, err := pki.PEMPair{Name: "CA", Cert: cert, Key: text, KeyOnly: true, MayLock: true}.Parse()
+		if err != nil || !locked.Locked() || !locked.Encrypted() {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := locked.Decrypt(); err == nil {
+			t.Errorf("%s: decrypted without the passphrase", name)
+		}
+		_, err = locked.Unlock([]byte("wrong"))
+		wantError[*pki.PassphraseError](t, err)
+		open, err := locked.Unlock([]byte(passphrase))
+		if err == nil {
+			open, err = open.Decrypt()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := open.KeyPEM()
+		want, _ := ca.KeyPEM()
+		if err != nil || open.Encrypted() || !bytes.Equal(got, want) {
+			t.Errorf("%s: another key than before (%v)", name, err)
+		}
 	}
 }
 

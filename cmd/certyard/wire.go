@@ -84,6 +84,7 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 		Prover:     prover{},
 		Password:   a.password,
 		Passphrase: a.passphrase,
+		CAKeysSet:  a.caKeysSet,
 		Given:      look.Given,
 		Find:       look.Find,
 		Fetch:      look.Fetch,

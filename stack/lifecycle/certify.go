@@ -35,14 +35,18 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
 		return err
 	}
-	keys := caKeys{d: d, spec: dr.spec.PKI}
+	keys := dr.caKeys(d)
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {
 		return err
 	}
 	if dr.material, err = pki.Apply(ctx, dr.plan, have, dr.steps, authorities, d.Now()); err != nil {
 		return err
 	}
-	return keys.encrypt(dr.plan, dr.steps, dr.material)
+	if dr.rewritten, err = keys.settle(dr.plan, dr.steps, dr.material); err != nil {
+		return err
+	}
+	dr.retiredKeys, err = keys.settleRetired(d.Store, dr.prior.state)
+	return err
 }
 
 // sources returns what there is, with the CA from where the spec says it is,
@@ -102,62 +106,6 @@ func (d Deps) remoteCA(ctx context.Context, spec stack.PKISpec, have pki.Materia
 		have.CAs[pki.CAName], err = &pki.KeyPair{Cert: cert}, asked
 	}
 	return authorities, err
-}
-
-// caKeys opens and closes the encrypted keys of CAs. It asks for the passphrase
-// once, and only when it is needed.
-type caKeys struct {
-	d          Deps
-	spec       stack.PKISpec
-	passphrase []byte
-}
-
-func (k *caKeys) ask(twice bool) ([]byte, error) {
-	if k.passphrase == nil {
-		var err error
-		if k.passphrase, err = k.d.Passphrase(k.spec, twice); err != nil {
-			return nil, fmt.Errorf("reading the passphrase of the CA key: %w", err)
-		}
-	}
-	return k.passphrase, nil
-}
-
-// unlock opens the keys of the CAs that have to sign.
-func (k *caKeys) unlock(have pki.Material, signers []string) error {
-	for _, name := range signers {
-		ca := have.CAs[name]
-		if ca == nil || !ca.Locked() {
-			continue
-		}
-		passphrase, err := k.ask(false)
-		if err != nil {
-			return err
-		}
-		if have.CAs[name], err = ca.Unlock(passphrase); err != nil {
-			return fmt.Errorf("opening the key of the %s: %w", pki.TitleOfCA(name), err)
-		}
-	}
-	return nil
-}
-
-// encrypt closes the keys of new CAs, if the spec wants that.
-func (k *caKeys) encrypt(plan pki.Plan, steps []pki.Step, m pki.Material) error {
-	if k.spec.CAKeys != stack.CAKeysEncrypted {
-		return nil
-	}
-	for _, ca := range plan.CAs {
-		if action(steps, ca.Name) != pki.Issue {
-			continue
-		}
-		passphrase, err := k.ask(true)
-		if err == nil {
-			m.CAs[ca.Name], err = m.CAs[ca.Name].Encrypt(passphrase)
-		}
-		if err != nil {
-			return fmt.Errorf("encrypting the key of the %s: %w", ca.Title(), err)
-		}
-	}
-	return nil
 }
 
 // action returns what the steps do to a name.

@@ -74,6 +74,9 @@ type Deps struct {
 	// CA has to sign whose key is encrypted, and with twice for a new key:
 	// a person types it twice then.
 	Passphrase func(spec stack.PKISpec, twice bool) ([]byte, error)
+	// CAKeysSet says that the config, and not a default, says how the keys of
+	// CAs are kept: those that are here follow it then.
+	CAKeysSet bool
 	// Given reads a file of the user's, by its path in the config. One with
 	// a secret must be readable by its owner alone.
 	Given func(path string, secret bool) ([]byte, error)

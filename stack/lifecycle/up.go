@@ -189,7 +189,7 @@ func (d Deps) compileDraft(ctx context.Context, dr *draft, res *Result) error {
 	})); err != nil {
 		return err
 	}
-	res.Plan = planned(dr.steps)
+	res.Plan = dr.planned()
 	res.Steps = append(res.Steps, Progress{Step: StepCertificates, State: Done, Detail: dr.describeCertificates()})
 	d.Observe(res.Steps[len(res.Steps)-1])
 	return note(d.run(StepPasswords, func(func(string)) (string, error) {
@@ -198,6 +198,17 @@ func (d Deps) compileDraft(ctx context.Context, dr *draft, res *Result) error {
 		}
 		return dr.describePasswords(), nil
 	}))
+}
+
+// planned lists what is done to certificates, and to keys that are kept.
+func (dr *draft) planned() []PlannedStep {
+	out := planned(dr.steps)
+	for i := range out {
+		if how := dr.rewritten[out[i].Object]; how != "" {
+			out[i].Action, out[i].Cause = string(how), how.cause()
+		}
+	}
+	return out
 }
 
 func planned(steps []pki.Step) []PlannedStep {
