@@ -82,7 +82,12 @@ func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
 	return err
 }
 
-func parsedCA(p prior) *pki.KeyPair { return parsed(p.pairs[pki.CAClient]) }
+// parsedCA returns the client CA, whose key may be encrypted: its dates are read.
+func parsedCA(p prior) *pki.KeyPair {
+	pair := p.pairs[pki.CAClient]
+	pair.MayLock = true
+	return parsed(pair)
+}
 
 // changeFiles makes a draft of the recorded stack, lets change change it, and
 // writes its files. No container is touched.
