@@ -48,6 +48,9 @@ var (
 // it is set once and before its first reader, to be safe in parallel.
 var silence = sync.OnceFunc(func() { log.Level = log.LevelFatal + 1 })
 
+// SilenceCFSSL is for others who call cfssl: the level is set by one alone.
+func SilenceCFSSL() { silence() }
+
 // newKey makes a private key.
 func newKey(t KeyType) (crypto.Signer, error) {
 	silence()
