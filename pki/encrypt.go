@@ -133,11 +133,16 @@ func isEncrypted(keyPEM []byte) bool {
 	return block != nil && block.Type == encryptedType
 }
 
+// convert is what makes a key of any encryption one that can be read here.
+const convert = `convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256"`
+
 var (
-	oidPBES2   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
-	oidPBKDF2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
-	oidScrypt  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
-	oidAESCBCs = []asn1.ObjectIdentifier{
+	oidPBES2      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
+	oidPBKDF2     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
+	oidScrypt     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
+	oidHMACSHA1   = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 7}
+	oidHMACSHA256 = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}
+	oidAESCBCs    = []asn1.ObjectIdentifier{
 		{2, 16, 840, 1, 101, 3, 4, 1, 2}, {2, 16, 840, 1, 101, 3, 4, 1, 22}, {2, 16, 840, 1, 101, 3, 4, 1, 42},
 	}
 )
@@ -159,7 +164,7 @@ func checkEncryption(der []byte) error {
 		return errors.New("the encrypted key is damaged")
 	}
 	if !key.Algorithm.Algorithm.Equal(oidPBES2) {
-		return errors.New(`it is not encrypted with PBES2: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("it is not encrypted with PBES2: " + convert)
 	}
 	if _, err := asn1.Unmarshal(key.Algorithm.Parameters.FullBytes, &params); err != nil {
 		return errors.New("the encrypted key is damaged")
@@ -170,7 +175,7 @@ func checkEncryption(der []byte) error {
 		aesCBC = aesCBC || params.Scheme.Algorithm.Equal(oid)
 	}
 	if !aesCBC {
-		return errors.New(`it is not encrypted with AES-CBC: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("it is not encrypted with AES-CBC: " + convert)
 	}
 	_, err := asn1.Unmarshal(params.Scheme.Parameters.FullBytes, &iv)
 	if err != nil || len(iv) != aes.BlockSize || len(key.Data) == 0 || len(key.Data)%aes.BlockSize != 0 {
@@ -184,8 +189,8 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 	var pbkdf2 struct {
 		Salt       []byte
 		Iterations int
-		Rest       asn1.RawValue `asn1:"optional"`
-		PRF        asn1.RawValue `asn1:"optional"`
+		KeyLength  int                      `asn1:"optional"`
+		PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 	}
 	var scrypt struct {
 		Salt    []byte
@@ -200,6 +205,10 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 		if pbkdf2.Iterations > maxIterations {
 			return fmt.Errorf("it wants %d iterations to be opened, more than %d", pbkdf2.Iterations, maxIterations)
 		}
+		// The library would derive another key and blame the passphrase.
+		if prf := pbkdf2.PRF.Algorithm; pbkdf2.KeyLength != 0 || prf != nil && !prf.Equal(oidHMACSHA1) && !prf.Equal(oidHMACSHA256) {
+			return errors.New("its passphrase is hashed with another function than HMAC-SHA1 and HMAC-SHA256, or to a length of its own: " + convert)
+		}
 	case kdf.Algorithm.Equal(oidScrypt):
 		_, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &scrypt)
 		if err != nil || scrypt.N < 2 || scrypt.R < 1 || scrypt.P < 1 {
@@ -209,7 +218,7 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 			return errors.New("it wants more than 256 MiB, or too many passes, to be opened")
 		}
 	default:
-		return errors.New(`its passphrase is hashed in an unknown way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("its passphrase is hashed in an unknown way: " + convert)
 	}
 	return nil
 }

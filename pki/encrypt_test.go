@@ -158,6 +158,28 @@ func TestLockedForeignKey(t *testing.T) {
 	}
 }
 
+// TestUnknownHash: a key whose passphrase is hashed in a way that cannot be read
+// here is told from one with another passphrase, and converts as it says.
+func TestUnknownHash(t *testing.T) {
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
+	plain, err := ca.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass, key := inFile(t, "pass", []byte(passphrase+"\n")), inFile(t, "plain", plain)
+	for _, prf := range []string{"hmacWithSHA512", "hmacWithSHA384", "hmacWithSHA224"} {
+		theirs := openssl(t, "pkcs8", "-topk8", "-in", key, "-passout", "file:"+pass, "-v2", "aes-256-cbc", "-v2prf", prf)
+		_, err := lockedPair(t, ca, theirs).Unlock([]byte(passphrase))
+		if err == nil || !strings.Contains(err.Error(), "openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256") {
+			t.Errorf("%s: %v", prf, err)
+		}
+		converted := openssl(t, "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256", "-in", inFile(t, "theirs", theirs), "-passin", "file:"+pass, "-passout", "file:"+inFile(t, "again", []byte(passphrase+"\n")))
+		checkOpens(t, ca, lockedPair(t, ca, converted), converted)
+	}
+	theirs := openssl(t, "pkcs8", "-topk8", "-in", key, "-passout", "file:"+pass, "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1")
+	checkOpens(t, ca, lockedPair(t, ca, theirs), theirs)
+}
+
 // TestRewriteKey: a key is the same one encrypted and decrypted again, with a
 // certificate beside it or without.
 func TestRewriteKey(t *testing.T) {
@@ -206,6 +228,10 @@ func TestHostileEncryption(t *testing.T) {
 		Salt       []byte
 		Iterations int
 	}
+	type sized struct {
+		Salt               []byte
+		Iterations, Length int
+	}
 	type scrypt struct {
 		Salt    []byte
 		N, R, P int
@@ -224,6 +250,7 @@ func TestHostileEncryption(t *testing.T) {
 		"iterations":         {algorithm{pbkdf2, kdf{salt, 1 << 30}}, aes, 32, "it wants 1073741824 iterations"},
 		"no iterations":      {algorithm{pbkdf2, kdf{salt, 0}}, aes, 32, "damaged"},
 		"negative":           {algorithm{pbkdf2, kdf{salt, -1}}, aes, 32, "damaged"},
+		"length of its own":  {algorithm{pbkdf2, sized{salt, 2048, 32}}, aes, 32, "or to a length of its own"},
 		"scrypt memory":      {algorithm{scryptOID, scrypt{salt, 1 << 30, 8, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt block":       {algorithm{scryptOID, scrypt{salt, 2, 1 << 40, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt passes":      {algorithm{scryptOID, scrypt{salt, 1 << 14, 8, 1 << 20}}, aes, 32, "too many passes"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -56,14 +57,22 @@ func (a *app) pkiExport(c *cli.Context) error {
 		return err
 	}
 	abs, err := filepath.Abs(out)
-	if err != nil || a.global.dryRun {
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", out, err)
+	}
+	files := []stack.File{{Path: filepath.Base(abs), Mode: 0o600, Once: true, Data: data}}
+	if a.global.dryRun {
+		if err := state.CheckExport(filepath.Dir(abs), files); err != nil {
+			return err
+		}
+		a.ui.linef("would write %s", a.ui.path(abs))
+		return nil
+	}
+	if err := state.Export(filepath.Dir(abs), files); err != nil {
 		return err
 	}
-	err = state.Export(filepath.Dir(abs), []stack.File{{Path: filepath.Base(abs), Mode: 0o600, Once: true, Data: data}})
-	if err == nil {
-		a.ui.linef("written to %s", a.ui.path(abs))
-	}
-	return err
+	a.ui.linef("written to %s", a.ui.path(abs))
+	return nil
 }
 
 func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) ([]byte, error) {
@@ -73,7 +82,7 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 	case "p12":
 		file := c.String("password-file")
 		if file == "" {
-			return nil, usagef("p12 wants --password-file (an empty first line protects nothing, and is accepted by nobody here)")
+			return nil, usagef("p12 has the key in it, and wants a password: name a file of mode 0600 with --password-file")
 		}
 		password, err := a.passphraseOf(file)
 		if err != nil {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,30 @@ type AuthorityError struct{ Have, Want stack.Authority }
 
 func (e *AuthorityError) Error() string {
 	return fmt.Sprintf("the stack was made with pki.authority %q, and the config says %q", e.Have, e.Want)
+}
+
+// OtherCAError says that the config names another CA than the one that has signed
+// what is here.
+type OtherCAError struct {
+	Have, Want string // generations: of the one that has signed, and of the named one
+	File       string // pki.ca_cert
+}
+
+func (e *OtherCAError) Error() string {
+	return fmt.Sprintf("pki.ca_cert %s is CA %s, and the certificates here were signed by CA %s", e.File, e.Want, e.Have)
+}
+
+// explained says so when certificates are foreign because the config names
+// another CA than before: nobody has touched them.
+func (dr *draft) explained(err error, have pki.Material) error {
+	pair, given := dr.prior.pairs[pki.CAName], have.CAs[pki.CAName]
+	pair.CertOnly = true
+	before := parsed(pair)
+	_, foreign := errors.AsType[*pki.ForeignError](err)
+	if !foreign || dr.spec.PKI.CACert == "" || before == nil || given == nil || before.Cert.Equal(given.Cert) {
+		return err
+	}
+	return &OtherCAError{Have: pki.Generation(before.Cert), Want: pki.Generation(given.Cert), File: dr.spec.PKI.CACert}
 }
 
 // certify finds out which certificates are missing or no longer fit, and has
@@ -33,7 +58,7 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		dr.retire, dr.retireClient = have.CAs[pki.CAClient], have.Leaves[stack.LeafClient]
 	}
 	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
-		return err
+		return dr.explained(err, have)
 	}
 	keys := dr.caKeys(d)
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {

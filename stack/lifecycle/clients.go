@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,6 +163,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	if err != nil {
 		return Result{}, err
 	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for _, name := range names {
 		if _, ok := p.state.Clients.Find(name); !ok {
 			return Result{}, &UnknownClientError{Name: name, Stack: p.state.Spec.Name}

@@ -99,7 +99,9 @@ func (d Deps) external(ctx context.Context, spec stack.Spec) (dr *draft, have pk
 	if dr.plan, err = spec.PKIPlan(dr.facts, dr.clients); err != nil {
 		return nil, have, nil, err
 	}
-	dr.steps, err = pki.Diff(dr.plan, have, d.Now())
+	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
+		err = dr.explained(err, have)
+	}
 	return dr, have, release, err
 }
 

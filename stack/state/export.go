@@ -17,16 +17,28 @@ import (
 // over; the same content is fine. Everything is checked before anything is
 // written, and what was written is on the disk when Export returns.
 func Export(dir string, files []stack.File) error {
+	if err := CheckExport(dir, files); err != nil {
+		return err
+	}
+	return export(dir, files)
+}
+
+// CheckExport returns the error that Export has before it writes.
+func CheckExport(dir string, files []stack.File) error {
 	for _, f := range files {
 		path := filepath.Join(dir, f.Path)
 		have, err := os.ReadFile(path)
 		if err == nil && f.Once && !bytes.Equal(have, f.Data) {
-			return &KeyExistsError{Path: path}
+			return &KeyExistsError{Path: path, Public: !holdsKey(f.Data)}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return diskError("reading", path, err)
 		}
 	}
+	return nil
+}
+
+func export(dir string, files []stack.File) error {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return diskError("creating", dir, err)
 	}
@@ -60,7 +72,7 @@ func exportFile(path string, f stack.File) error {
 	}
 	err = place(tmp.Name(), path)
 	if f.Once && errors.Is(err, fs.ErrExist) {
-		return &KeyExistsError{Path: path}
+		return &KeyExistsError{Path: path, Public: !holdsKey(f.Data)}
 	}
 	return diskError("placing", path, err)
 }
