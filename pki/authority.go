@@ -74,8 +74,11 @@ func newKey(t KeyType) (crypto.Signer, error) {
 
 // newCA makes a CA with a new key: self-signed, or signed by the parent.
 func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
-	if plan.Issuer != "" && (parent == nil || parent.Key == nil) {
-		return nil, &LockedError{CA: TitleOfCA(plan.Issuer)}
+	switch {
+	case plan.Issuer != "" && parent == nil:
+		return nil, &MissingError{Name: TitleOfCA(plan.Issuer)}
+	case plan.Issuer != "" && parent.Key == nil:
+		return nil, keyless(parent, TitleOfCA(plan.Issuer), plan.Title())
 	}
 	key, err := newKey(plan.Key)
 	if err != nil {
@@ -208,7 +211,7 @@ func Local(ca *KeyPair) Authority {
 // above it, which verifiers check too (facts P34).
 func (l *localAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate, error) {
 	if l.ca.Key == nil {
-		return nil, &LockedError{CA: l.ca.Cert.Subject.CommonName}
+		return nil, keyless(l.ca, "CA", r.Leaf.Title())
 	}
 	s, err := l.signer(leafUsages(r.Leaf))
 	if err != nil {

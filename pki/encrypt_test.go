@@ -141,6 +141,32 @@ func TestLockedCA(t *testing.T) {
 	}
 }
 
+// TestKeyless: a CA whose key is not here is not called encrypted.
+func TestKeyless(t *testing.T) {
+	plan := yardPlan(t)
+	have := issued(t, plan, now)
+	ca := &pki.KeyPair{Cert: have.CAs["ca"].Cert}
+	have.CAs["ca"] = ca
+	delete(have.Leaves, "registry")
+	// Diff refuses it before; this is for callers who make steps themselves.
+	todo := []pki.Step{{Action: pki.Keep, Name: "ca"}, {Action: pki.Issue, Name: "registry"}, {Action: pki.Keep, Name: "client"}}
+	_, err := pki.Apply(t.Context(), plan, have, todo, nil, now)
+	wantError[*pki.OfflineError](t, err)
+	_, request, err := pki.Prepare(plan.Leaves[0], nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pki.Local(ca).Sign(t.Context(), request)
+	wantError[*pki.OfflineError](t, err)
+
+	plan.CAs = append(plan.CAs, pki.CAPlan{Name: pki.CAIssuing, Issuer: pki.CAName, Stack: "yard", Key: pki.ECDSAP256, Validity: day})
+	todo = []pki.Step{{Action: pki.Keep, Name: "ca"}, {Action: pki.Issue, Name: pki.CAIssuing}}
+	_, err = pki.Apply(t.Context(), plan, have, todo, nil, now)
+	wantError[*pki.OfflineError](t, err)
+	_, err = pki.Apply(t.Context(), plan, pki.Material{}, todo[1:], nil, now)
+	wantError[*pki.MissingError](t, err)
+}
+
 // TestLockedForeignKey: that the key belongs to another certificate shows when
 // it is opened.
 func TestLockedForeignKey(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func Describe(cert *x509.Certificate, now time.Time) Info {
 		KeyUsage: keyUsageNames(cert.KeyUsage), ExtKeyUsage: []string{}, KeyType: KeyTypeOf(cert.PublicKey),
 		Serial: cert.SerialNumber.Text(16), Fingerprint: Fingerprint(cert),
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
-		DaysLeft: int(cert.NotAfter.Sub(now).Hours() / 24),
+		DaysLeft: DaysLeft(cert, now),
 	}
 	for _, usage := range cert.ExtKeyUsage {
 		info.ExtKeyUsage = append(info.ExtKeyUsage, usage.String())
@@ -54,6 +55,12 @@ func Describe(cert *x509.Certificate, now time.Time) Info {
 		info.PathLen = &cert.MaxPathLen
 	}
 	return info
+}
+
+// DaysLeft returns for how many whole days a certificate is still valid; once it
+// has expired the number is negative, from the first moment on.
+func DaysLeft(cert *x509.Certificate, now time.Time) int {
+	return int(math.Floor(cert.NotAfter.Sub(now).Hours() / 24))
 }
 
 // allSANs lists every kind of name as it is written.

@@ -110,3 +110,15 @@ func TestManyCertificates(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 }
+
+// TestDaysLeft: whole days, and less than none as soon as it has expired.
+func TestDaysLeft(t *testing.T) {
+	for end, want := range map[time.Duration]int{
+		2 * day: 2, 2*day - time.Second: 1, time.Hour: 0, 0: 0, -time.Second: -1, -day: -1, -day - time.Second: -2,
+	} {
+		cert := &x509.Certificate{NotAfter: now.Add(end)}
+		if got := pki.DaysLeft(cert, now); got != want {
+			t.Errorf("%s before its end: %d days left, want %d", end, got, want)
+		}
+	}
+}

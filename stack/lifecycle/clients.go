@@ -134,7 +134,7 @@ func clientStatus(d Deps, p prior, name string) (ClientStatus, error) {
 	}
 	out := ClientStatus{
 		Name: name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Added: client.Added,
-		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: int(kp.Cert.NotAfter.Sub(d.Now()).Hours() / 24),
+		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: pki.DaysLeft(kp.Cert, d.Now()),
 		Dir: strings.TrimSuffix(p.pairs[stack.ClientLeaf(name)].CertFile, "/cert.pem"), Replaces: -1,
 	}
 	for _, issued := range p.state.Issued {
