@@ -134,7 +134,7 @@ func isEncrypted(keyPEM []byte) bool {
 }
 
 // convert is what makes a key of any encryption one that can be read here.
-const convert = `convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256"`
+const convert = `convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`
 
 var (
 	oidPBES2      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
