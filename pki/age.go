@@ -63,7 +63,7 @@ func age(leaf LeafPlan, cert *x509.Certificate, ca *KeyPair, now time.Time) stri
 	}
 	// Near the end of the CA a new leaf would end with it, as this one does.
 	if ca != nil {
-		if !leafEnd(ca.Cert, leaf.Validity, now).After(cert.NotAfter) {
+		if !leafEnd(ca, leaf.Validity, now).After(cert.NotAfter) {
 			return ""
 		}
 	}

@@ -137,7 +137,7 @@ func (a *applier) authority(leaf LeafPlan, self *KeyPair) (Authority, error) {
 		return nil, &MissingError{Name: TitleOfCA(leaf.Issuer)}
 	}
 	if ca.Key == nil {
-		return nil, &LockedError{CA: TitleOfCA(leaf.Issuer)}
+		return nil, keyless(ca, TitleOfCA(leaf.Issuer), leaf.Title())
 	}
 	if a.authorities == nil {
 		a.authorities = map[string]Authority{}

@@ -48,6 +48,9 @@ var (
 // it is set once and before its first reader, to be safe in parallel.
 var silence = sync.OnceFunc(func() { log.Level = log.LevelFatal + 1 })
 
+// SilenceCFSSL is for others who call cfssl: the level is set by one alone.
+func SilenceCFSSL() { silence() }
+
 // newKey makes a private key.
 func newKey(t KeyType) (crypto.Signer, error) {
 	silence()
@@ -71,8 +74,11 @@ func newKey(t KeyType) (crypto.Signer, error) {
 
 // newCA makes a CA with a new key: self-signed, or signed by the parent.
 func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
-	if plan.Issuer != "" && (parent == nil || parent.Key == nil) {
-		return nil, &LockedError{CA: TitleOfCA(plan.Issuer)}
+	switch {
+	case plan.Issuer != "" && parent == nil:
+		return nil, &MissingError{Name: TitleOfCA(plan.Issuer)}
+	case plan.Issuer != "" && parent.Key == nil:
+		return nil, keyless(parent, TitleOfCA(plan.Issuer), plan.Title())
 	}
 	key, err := newKey(plan.Key)
 	if err != nil {
@@ -93,7 +99,7 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 	}}
 	notBefore, notAfter := now.UTC().Truncate(time.Second).Add(-backdate), now.UTC().Truncate(time.Second).Add(plan.Validity)
 	if !self {
-		notBefore, notAfter = withinCA(parent.Cert, notBefore, notAfter)
+		notBefore, notAfter = withinCA(parent, notBefore, notAfter)
 	}
 	s, err := newSigner(parent, parent.Cert, caProfile(self))
 	if err != nil {
@@ -201,17 +207,17 @@ func Local(ca *KeyPair) Authority {
 	return &localAuthority{ca: ca, signers: map[string]*cfsslSigner{}}
 }
 
-// Sign signs the request. The validity is cut to that of the CA, which
-// verifiers check too (facts P34).
+// Sign signs the request. The validity is cut to that of the CA and of those
+// above it, which verifiers check too (facts P34).
 func (l *localAuthority) Sign(_ context.Context, r Request) ([]*x509.Certificate, error) {
 	if l.ca.Key == nil {
-		return nil, &LockedError{CA: l.ca.Cert.Subject.CommonName}
+		return nil, keyless(l.ca, "CA", r.Leaf.Title())
 	}
 	s, err := l.signer(leafUsages(r.Leaf))
 	if err != nil {
 		return nil, err
 	}
-	notBefore, notAfter := withinCA(l.ca.Cert, r.NotBefore, r.NotAfter)
+	notBefore, notAfter := withinCA(l.ca, r.NotBefore, r.NotAfter)
 	cert, err := s.signRequest(cfsigner.SignRequest{Request: string(r.CSR), NotBefore: notBefore, NotAfter: notAfter})
 	if err != nil {
 		return nil, err

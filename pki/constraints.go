@@ -97,7 +97,7 @@ func (c Constraints) permitsIP(ip netip.Addr) bool {
 // onlyThese permits exactly the names and addresses, and nothing where there is
 // none of a kind: what is not constrained would be permitted.
 func onlyThese(s SANs) Constraints {
-	c := nothing()
+	c := PermitNothing()
 	if len(s.dns) > 0 {
 		c.DNS = nil
 	}
@@ -113,8 +113,10 @@ func onlyThese(s SANs) Constraints {
 	return c
 }
 
-// nothing permits a name and networks that nobody has: RFC 6761, 5737 and 3849.
-func nothing() Constraints {
+// PermitNothing returns constraints that permit no name and no address that
+// anybody has, only reserved ones (RFC 6761, 5737 and 3849): without an entry of
+// a kind everything of that kind would be permitted.
+func PermitNothing() Constraints {
 	return Constraints{DNS: []string{"invalid"}, IPs: []netip.Prefix{
 		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"),
 	}}

@@ -61,7 +61,7 @@ func (kp *KeyPair) Locked() bool { return kp.Key == nil && isEncrypted(kp.keyPEM
 // [KeyPair.KeyPEM]. The error is a *[PassphraseError], or a *[MismatchError]
 // when the key belongs to another certificate.
 func (kp *KeyPair) Unlock(passphrase []byte) (*KeyPair, error) {
-	name := kp.Cert.Subject.CommonName
+	name := kp.subject()
 	block, _ := pem.Decode(kp.keyPEM)
 	if block == nil || block.Type != encryptedType {
 		return nil, fmt.Errorf("opening the key of %s: it is not encrypted", name)
@@ -75,14 +75,23 @@ func (kp *KeyPair) Unlock(passphrase []byte) (*KeyPair, error) {
 		return nil, &PassphraseError{Name: name}
 	}
 	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: signer, keyPEM: kp.keyPEM}
-	if !out.matches() {
-		return nil, &MismatchError{Name: "CA"}
+	if kp.Cert != nil && !out.matches() {
+		return nil, &MismatchError{Name: name}
 	}
 	return out, nil
 }
 
-// Encrypt returns the pair with its key encrypted in [KeyPair.KeyPEM]. The pair
-// can still sign.
+// subject names the pair in messages. A key may still wait for its certificate.
+func (kp *KeyPair) subject() string {
+	if kp.Cert == nil {
+		return "a certificate that is not here yet"
+	}
+	return kp.Cert.Subject.CommonName
+}
+
+// Encrypt returns the pair with its key encrypted in [KeyPair.KeyPEM], after
+// having opened that again: it may take the place of the only copy. The pair can
+// still sign.
 func (kp *KeyPair) Encrypt(passphrase []byte) (*KeyPair, error) {
 	if kp.Key == nil {
 		return nil, errors.New("encrypting private key: it is not here")
@@ -91,19 +100,51 @@ func (kp *KeyPair) Encrypt(passphrase []byte) (*KeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key, keyPEM: keyPEM}, nil
+	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key, keyPEM: keyPEM}
+	again, err := out.Unlock(passphrase)
+	if err != nil || !sameKey(again.Key.Public(), kp.Key.Public()) {
+		return nil, errors.Join(errors.New("encrypting private key: what was encrypted does not open"), err)
+	}
+	return out, nil
 }
+
+// Decrypt returns the pair with its key, which must be open, not encrypted in
+// [KeyPair.KeyPEM], after having read that again.
+func (kp *KeyPair) Decrypt() (*KeyPair, error) {
+	if kp.Key == nil {
+		return nil, errors.New("decrypting private key: it is not here, or locked")
+	}
+	out := &KeyPair{Cert: kp.Cert, Chain: kp.Chain, Key: kp.Key}
+	var err error
+	if out.keyPEM, err = out.KeyPEM(); err != nil {
+		return nil, err
+	}
+	again, err := parseKey(out.keyPEM)
+	if err != nil || !sameKey(again.Public(), kp.Key.Public()) {
+		return nil, errors.Join(errors.New("decrypting private key: what was decrypted cannot be read"), err)
+	}
+	return out, nil
+}
+
+// Encrypted reports whether the key is here and encrypted in [KeyPair.KeyPEM],
+// open or locked.
+func (kp *KeyPair) Encrypted() bool { return isEncrypted(kp.keyPEM) }
 
 func isEncrypted(keyPEM []byte) bool {
 	block, _ := pem.Decode(keyPEM)
 	return block != nil && block.Type == encryptedType
 }
 
+// convert is what makes a key of any encryption one that can be read here.
+const convert = `convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`
+
 var (
-	oidPBES2   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
-	oidPBKDF2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
-	oidScrypt  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
-	oidAESCBCs = []asn1.ObjectIdentifier{
+	oidPBES2      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
+	oidPBKDF2     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
+	oidScrypt     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
+	oidHMACSHA1   = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 7}
+	oidHMACSHA256 = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}
+	oidAESCBCs    = []asn1.ObjectIdentifier{
 		{2, 16, 840, 1, 101, 3, 4, 1, 2}, {2, 16, 840, 1, 101, 3, 4, 1, 22}, {2, 16, 840, 1, 101, 3, 4, 1, 42},
 	}
 )
@@ -125,7 +166,7 @@ func checkEncryption(der []byte) error {
 		return errors.New("the encrypted key is damaged")
 	}
 	if !key.Algorithm.Algorithm.Equal(oidPBES2) {
-		return errors.New(`it is not encrypted with PBES2: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("it is not encrypted with PBES2: " + convert)
 	}
 	if _, err := asn1.Unmarshal(key.Algorithm.Parameters.FullBytes, &params); err != nil {
 		return errors.New("the encrypted key is damaged")
@@ -136,7 +177,7 @@ func checkEncryption(der []byte) error {
 		aesCBC = aesCBC || params.Scheme.Algorithm.Equal(oid)
 	}
 	if !aesCBC {
-		return errors.New(`it is not encrypted with AES-CBC: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("it is not encrypted with AES-CBC: " + convert)
 	}
 	_, err := asn1.Unmarshal(params.Scheme.Parameters.FullBytes, &iv)
 	if err != nil || len(iv) != aes.BlockSize || len(key.Data) == 0 || len(key.Data)%aes.BlockSize != 0 {
@@ -150,8 +191,8 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 	var pbkdf2 struct {
 		Salt       []byte
 		Iterations int
-		Rest       asn1.RawValue `asn1:"optional"`
-		PRF        asn1.RawValue `asn1:"optional"`
+		KeyLength  int                      `asn1:"optional"`
+		PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 	}
 	var scrypt struct {
 		Salt    []byte
@@ -166,6 +207,10 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 		if pbkdf2.Iterations > maxIterations {
 			return fmt.Errorf("it wants %d iterations to be opened, more than %d", pbkdf2.Iterations, maxIterations)
 		}
+		// The library would derive another key and blame the passphrase.
+		if prf := pbkdf2.PRF.Algorithm; pbkdf2.KeyLength != 0 || prf != nil && !prf.Equal(oidHMACSHA1) && !prf.Equal(oidHMACSHA256) {
+			return errors.New("its passphrase is hashed with another function than HMAC-SHA1 and HMAC-SHA256, or to a length of its own: " + convert)
+		}
 	case kdf.Algorithm.Equal(oidScrypt):
 		_, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &scrypt)
 		if err != nil || scrypt.N < 2 || scrypt.R < 1 || scrypt.P < 1 {
@@ -175,7 +220,7 @@ func checkCost(kdf pkix.AlgorithmIdentifier) error {
 			return errors.New("it wants more than 256 MiB, or too many passes, to be opened")
 		}
 	default:
-		return errors.New(`its passphrase is hashed in an unknown way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return errors.New("its passphrase is hashed in an unknown way: " + convert)
 	}
 	return nil
 }

@@ -143,6 +143,32 @@ func TestLockedCA(t *testing.T) {
 	}
 }
 
+// TestKeyless: a CA whose key is not here is not called encrypted.
+func TestKeyless(t *testing.T) {
+	plan := yardPlan(t)
+	have := issued(t, plan, now)
+	ca := &pki.KeyPair{Cert: have.CAs["ca"].Cert}
+	have.CAs["ca"] = ca
+	delete(have.Leaves, "registry")
+	// Diff refuses it before; this is for callers who make steps themselves.
+	todo := []pki.Step{{Action: pki.Keep, Name: "ca"}, {Action: pki.Issue, Name: "registry"}, {Action: pki.Keep, Name: "client"}}
+	_, err := pki.Apply(t.Context(), plan, have, todo, nil, now)
+	wantError[*pki.OfflineError](t, err)
+	_, request, err := pki.Prepare(plan.Leaves[0], nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pki.Local(ca).Sign(t.Context(), request)
+	wantError[*pki.OfflineError](t, err)
+
+	plan.CAs = append(plan.CAs, pki.CAPlan{Name: pki.CAIssuing, Issuer: pki.CAName, Stack: "yard", Key: pki.ECDSAP256, Validity: day})
+	todo = []pki.Step{{Action: pki.Keep, Name: "ca"}, {Action: pki.Issue, Name: pki.CAIssuing}}
+	_, err = pki.Apply(t.Context(), plan, have, todo, nil, now)
+	wantError[*pki.OfflineError](t, err)
+	_, err = pki.Apply(t.Context(), plan, pki.Material{}, todo[1:], nil, now)
+	wantError[*pki.MissingError](t, err)
+}
+
 // TestLockedForeignKey: that the key belongs to another certificate shows when
 // it is opened.
 func TestLockedForeignKey(t *testing.T) {
@@ -152,7 +178,9 @@ func TestLockedForeignKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = lockedPair(t, ca, key).Unlock([]byte(passphrase))
-	wantError[*pki.MismatchError](t, err)
+	if e := wantError[*pki.MismatchError](t, err); e.Name != ca.Cert.Subject.CommonName {
+		t.Errorf("the mismatch is said to be of %q", e.Name)
+	}
 	if _, err := pki.EncryptKey(other.Key, nil); err == nil {
 		t.Error("a key is encrypted with an empty passphrase")
 	}
@@ -175,6 +203,65 @@ func TestCostlyEncryption(t *testing.T) {
 	}
 }
 
+// TestUnknownHash: a key whose passphrase is hashed in a way that cannot be read
+// here is told from one with another passphrase, and converts as it says.
+func TestUnknownHash(t *testing.T) {
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
+	plain, err := ca.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass, key := inFile(t, "pass", []byte(passphrase+"\n")), inFile(t, "plain", plain)
+	for _, prf := range []string{"hmacWithSHA512", "hmacWithSHA384", "hmacWithSHA224"} {
+		theirs := openssl(t, "pkcs8", "-topk8", "-in", key, "-passout", "file:"+pass, "-v2", "aes-256-cbc", "-v2prf", prf)
+		_, err := lockedPair(t, ca, theirs).Unlock([]byte(passphrase))
+		if err == nil || !strings.Contains(err.Error(), "openssl pkcs8 -topk8 -v2 aes-256-cbc") {
+			t.Errorf("%s: %v", prf, err)
+		}
+		converted := openssl(t, "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", inFile(t, "theirs", theirs), "-passin", "file:"+pass, "-passout", "file:"+inFile(t, "again", []byte(passphrase+"\n")))
+		checkOpens(t, ca, lockedPair(t, ca, converted), converted)
+	}
+	theirs := openssl(t, "pkcs8", "-topk8", "-in", key, "-passout", "file:"+pass, "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1")
+	checkOpens(t, ca, lockedPair(t, ca, theirs), theirs)
+}
+
+// TestRewriteKey: a key is the same one encrypted and decrypted again, with a
+// certificate beside it or without.
+func TestRewriteKey(t *testing.T) {
+	ca := issued(t, yardPlan(t), now).CAs["ca"]
+	for name, cert := range map[string][]byte{"pair": ca.CertPEM(), "key alone": nil} {
+		closed, err := ca.Encrypt([]byte(passphrase))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := closed.KeyPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		locked, err := pki.PEMPair{Name: "CA", Cert: cert, Key: text, KeyOnly: true, MayLock: true}.Parse()
+		if err != nil || !locked.Locked() || !locked.Encrypted() {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := locked.Decrypt(); err == nil {
+			t.Errorf("%s: decrypted without the passphrase", name)
+		}
+		_, err = locked.Unlock([]byte("wrong"))
+		wantError[*pki.PassphraseError](t, err)
+		open, err := locked.Unlock([]byte(passphrase))
+		if err == nil {
+			open, err = open.Decrypt()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := open.KeyPEM()
+		want, _ := ca.KeyPEM()
+		if err != nil || open.Encrypted() || !bytes.Equal(got, want) {
+			t.Errorf("%s: another key than before (%v)", name, err)
+		}
+	}
+}
+
 // TestHostileEncryption: a key file that asks for too much, or is damaged, is
 // refused before anything is derived.
 func TestHostileEncryption(t *testing.T) {
@@ -185,6 +272,10 @@ func TestHostileEncryption(t *testing.T) {
 	type kdf struct {
 		Salt       []byte
 		Iterations int
+	}
+	type sized struct {
+		Salt               []byte
+		Iterations, Length int
 	}
 	type scrypt struct {
 		Salt    []byte
@@ -204,6 +295,7 @@ func TestHostileEncryption(t *testing.T) {
 		"iterations":         {algorithm{pbkdf2, kdf{salt, 1 << 30}}, aes, 32, "it wants 1073741824 iterations"},
 		"no iterations":      {algorithm{pbkdf2, kdf{salt, 0}}, aes, 32, "damaged"},
 		"negative":           {algorithm{pbkdf2, kdf{salt, -1}}, aes, 32, "damaged"},
+		"length of its own":  {algorithm{pbkdf2, sized{salt, 2048, 32}}, aes, 32, "or to a length of its own"},
 		"scrypt memory":      {algorithm{scryptOID, scrypt{salt, 1 << 30, 8, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt block":       {algorithm{scryptOID, scrypt{salt, 2, 1 << 40, 1}}, aes, 32, "more than 256 MiB"},
 		"scrypt passes":      {algorithm{scryptOID, scrypt{salt, 1 << 14, 8, 1 << 20}}, aes, 32, "too many passes"},

@@ -146,7 +146,11 @@ type OfflineError struct {
 }
 
 func (e *OfflineError) Error() string {
-	return fmt.Sprintf("%s %s has to sign the %s, and its key is not here (offline root)", e.CA, e.Generation, e.For)
+	text := fmt.Sprintf("%s %s has to sign the %s, and its key is not here", e.CA, e.Generation, e.For)
+	if e.CA == TitleOfCA(CAName) {
+		text += " (offline root)"
+	}
+	return text
 }
 
 // UnsignedError says that a leaf waits for its certificate from an external CA.
@@ -164,6 +168,15 @@ func (e *UnsignedError) Error() string {
 type LockedError struct{ CA string }
 
 func (e *LockedError) Error() string { return e.CA + " key is encrypted, and there is no passphrase" }
+
+// keyless says why a CA cannot sign something: its key is encrypted, or it is not
+// here at all.
+func keyless(ca *KeyPair, title, what string) error {
+	if ca.Locked() {
+		return &LockedError{CA: title}
+	}
+	return &OfflineError{CA: title, Generation: Generation(ca.Cert), For: what}
+}
 
 // date is the form of a time in messages: fine enough to tell a wrong clock
 // from an old file.

@@ -147,7 +147,7 @@ func chainTo(leaf *x509.Certificate, given []*x509.Certificate, ca *KeyPair) []*
 	var chain []*x509.Certificate
 	pool := slices.Concat(given, ca.Certs())
 	for at := leaf; !signedBy(at, at) && len(chain) < len(pool); {
-		i := slices.IndexFunc(pool, func(c *x509.Certificate) bool { return c.IsCA && !c.Equal(at) && signedBy(at, c) })
+		i := slices.IndexFunc(pool, func(c *x509.Certificate) bool { return c.IsCA && !c.Equal(at) && issuedBy(at, c) })
 		if i < 0 || signedBy(pool[i], pool[i]) { // the root, which peers have
 			return chain
 		}

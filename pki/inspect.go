@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func Describe(cert *x509.Certificate, now time.Time) Info {
 		KeyUsage: keyUsageNames(cert.KeyUsage), ExtKeyUsage: []string{}, KeyType: KeyTypeOf(cert.PublicKey),
 		Serial: cert.SerialNumber.Text(16), Fingerprint: Fingerprint(cert),
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
-		DaysLeft: int(cert.NotAfter.Sub(now).Hours() / 24),
+		DaysLeft: DaysLeft(cert, now),
 	}
 	for _, usage := range cert.ExtKeyUsage {
 		info.ExtKeyUsage = append(info.ExtKeyUsage, usage.String())
@@ -54,6 +55,12 @@ func Describe(cert *x509.Certificate, now time.Time) Info {
 		info.PathLen = &cert.MaxPathLen
 	}
 	return info
+}
+
+// DaysLeft returns for how many whole days a certificate is still valid; once it
+// has expired the number is negative, from the first moment on.
+func DaysLeft(cert *x509.Certificate, now time.Time) int {
+	return int(math.Floor(cert.NotAfter.Sub(now).Hours() / 24))
 }
 
 // allSANs lists every kind of name as it is written.
@@ -140,7 +147,7 @@ func ParseContents(data []byte) (Contents, error) {
 func (c Contents) Pair() (*KeyPair, error) {
 	i := slices.IndexFunc(c.Certs, func(cert *x509.Certificate) bool {
 		return !slices.ContainsFunc(c.Certs, func(other *x509.Certificate) bool {
-			return other != cert && !other.Equal(cert) && signedBy(other, cert)
+			return other != cert && !other.Equal(cert) && issuedBy(other, cert)
 		})
 	})
 	if i < 0 {
@@ -180,10 +187,41 @@ type Node struct {
 	Signed   []*Node  `json:"signed"`
 }
 
-// Forest arranges certificates by who has signed whom, which it finds out from
-// the signatures: names can lie. A certificate that is there twice is one node,
-// with both files. What is wrong with one at the given time is noted at it.
+// Forest arranges certificates by who has signed whom: a signer has the name of
+// the issuer, and the signature verifies, since names can lie. A certificate that
+// is there twice is one node, with both files. What is wrong with one at the
+// given time is noted at it.
 func Forest(sources []Source, now time.Time) []*Node {
+	all := nodesOf(sources, now)
+	bySubject := map[string][]*Node{}
+	for _, node := range all {
+		bySubject[string(node.Cert.RawSubject)] = append(bySubject[string(node.Cert.RawSubject)], node)
+	}
+	var roots []*Node
+	parents := map[*Node]*Node{}
+	for _, node := range all {
+		self := issuedBy(node.Cert, node.Cert)
+		var parent *Node
+		if !self {
+			parent = signerOf(node, bySubject[string(node.Cert.RawIssuer)])
+		}
+		node.Problems = append(node.Problems, nodeProblems(node, bySubject[string(node.Cert.RawSubject)], self || parent != nil, now)...)
+		for up := parent; up != nil; up = parents[up] {
+			if up == node { // CAs that have signed each other: one has to be the top
+				parent = nil
+			}
+		}
+		if parents[node] = parent; parent != nil {
+			parent.Signed = append(parent.Signed, node)
+		} else {
+			roots = append(roots, node)
+		}
+	}
+	return roots
+}
+
+// nodesOf returns a node for each certificate.
+func nodesOf(sources []Source, now time.Time) []*Node {
 	var all []*Node
 	byPrint := map[string]*Node{}
 	for _, s := range sources {
@@ -198,48 +236,59 @@ func Forest(sources []Source, now time.Time) []*Node {
 		byPrint[print] = node
 		all = append(all, node)
 	}
-	var roots []*Node
-	for _, node := range all {
-		node.Problems = append(node.Problems, nodeProblems(node, all, now)...)
-		if parent := signerOf(node, all); parent != nil {
-			parent.Signed = append(parent.Signed, node)
-		} else {
-			roots = append(roots, node)
-		}
-	}
-	return roots
+	return all
 }
 
-func signerOf(node *Node, all []*Node) *Node {
-	if signedBy(node.Cert, node.Cert) {
-		return nil
-	}
-	i := slices.IndexFunc(all, func(other *Node) bool { return other != node && signedBy(node.Cert, other.Cert) })
+// signerOf finds who has signed a certificate among those of the issuer's name.
+func signerOf(node *Node, candidates []*Node) *Node {
+	i := slices.IndexFunc(candidates, func(other *Node) bool { return other != node && issuedBy(node.Cert, other.Cert) })
 	if i < 0 {
 		return nil
 	}
-	return all[i]
+	return candidates[i]
 }
 
-// nodeProblems lists what is wrong with a certificate by itself, and among the
-// others.
-func nodeProblems(node *Node, all []*Node, now time.Time) []string {
+// nodeProblems lists what is wrong with a certificate by itself, and among those
+// of the same name.
+func nodeProblems(node *Node, namesakes []*Node, signed bool, now time.Time) []string {
 	var out []string
 	if _, problem := withinLife(node.Cert, now); problem != "" {
 		out = append(out, problem)
 	}
-	if signerOf(node, all) == nil && !signedBy(node.Cert, node.Cert) {
+	if !signed {
 		out = append(out, "its issuer is not here")
 	}
-	for _, other := range all {
-		if other != node && node.Cert.IsCA && bytes.Equal(other.Cert.RawSubject, node.Cert.RawSubject) && !sameKey(other.Cert.PublicKey, node.Cert.PublicKey) {
+	for _, other := range namesakes {
+		if other != node && node.Cert.IsCA && !sameKey(other.Cert.PublicKey, node.Cert.PublicKey) {
 			out = append(out, "another CA here has the same subject and another key")
+			break
 		}
 	}
 	for _, f := range NameFindings(node.Cert) {
 		out = append(out, f.Problem)
 	}
 	return out
+}
+
+// Sound reports whether nothing is wrong with a certificate and those that it
+// has signed.
+func (n *Node) Sound() bool {
+	return len(n.Problems) == 0 && !slices.ContainsFunc(n.Signed, func(s *Node) bool { return !s.Sound() })
+}
+
+// RoleOf returns the role that a certificate claims. One that claims both, or
+// none, is held to be a server's.
+func RoleOf(cert *x509.Certificate) Role {
+	if slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		return RoleClient
+	}
+	return RoleServer
+}
+
+// IsSigningCA tells a CA from a server that has signed its own certificate,
+// which has to be a CA as well.
+func IsSigningCA(cert *x509.Certificate) bool {
+	return cert.IsCA && (cert.KeyUsage == 0 || cert.KeyUsage&x509.KeyUsageCertSign != 0) && len(cert.DNSNames) == 0
 }
 
 // NameFindings lists what is wrong with the names of a certificate, whoever asks:

@@ -71,7 +71,7 @@ func linted(t *testing.T) []*x509.Certificate {
 		ca := CAPlan{Name: CAName, Stack: "yard", Key: key, Validity: 3650 * 24 * time.Hour, Constraints: constraints}
 		issuing, clients := ca, ca
 		issuing.Name, issuing.Issuer = CAIssuing, CAName
-		clients.Name, clients.Constraints = CAClient, nothing()
+		clients.Name, clients.Constraints = CAClient, PermitNothing()
 		leaf := func(name string, role Role, issuer string, sans SANs) LeafPlan {
 			return LeafPlan{Name: name, Role: role, Issuer: issuer, CommonName: "yard " + name, SANs: sans, Key: key, Validity: 90 * 24 * time.Hour}
 		}

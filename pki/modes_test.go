@@ -218,6 +218,29 @@ func TestGivenCA(t *testing.T) {
 	wantError[*pki.MissingError](t, err)
 }
 
+// TestGivenCAOfAShorterRoot: a leaf ends with the first CA above it that ends, be
+// it the root, and near that end it is not renewed again and again.
+func TestGivenCAOfAShorterRoot(t *testing.T) {
+	ends, begins := now.Add(40*day), now.Add(-time.Minute)
+	root := forged(t, nil, func(c *x509.Certificate) { asCA(c); c.NotBefore, c.NotAfter = begins, ends })
+	issuing := forged(t, root, func(c *x509.Certificate) { asCA(c); c.Subject.CommonName = "issuing" })
+	issuing.Chain = root.Certs()
+	plan, _ := modes()[2].plan(t, pki.ECDSAP256)
+	have := pki.Material{CAs: onlyCA(issuing)}
+	out, err := pki.Apply(t.Context(), plan, have, steps(t, plan, have), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := out.Leaves["registry"].Cert
+	if !leaf.NotAfter.Equal(ends) || !leaf.NotBefore.Equal(begins) {
+		t.Errorf("valid from %s until %s, want the root's %s and %s", leaf.NotBefore, leaf.NotAfter, begins, ends)
+	}
+	late, err := pki.Diff(plan, out, now.Add(35*day))
+	if err != nil || late[2].Name != "registry" || late[2].Action != pki.Keep {
+		t.Errorf("near the end of the root: %v, %v", late, err)
+	}
+}
+
 // TestAccept: what an external CA sends is taken in any order, for the key that
 // it is for, and only when it holds.
 func TestAccept(t *testing.T) {

@@ -102,7 +102,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 		return nil, errors.New("it holds no PEM")
 	}
 	if block.Headers["DEK-Info"] != "" {
-		return nil, errors.New(`the key is encrypted in the old way: convert it with "openssl pkcs8 -topk8 -v2 aes-256-cbc"`)
+		return nil, errors.New("the key is encrypted in the old way: " + convert)
 	}
 	switch block.Type {
 	case "PRIVATE KEY":

@@ -93,19 +93,22 @@ func usageExtensions(leaf LeafPlan) ([]pkix.Extension, error) {
 	return []pkix.Extension{{Id: oidKeyUsage, Critical: true, Value: usage}, {Id: oidExtKeyUsage, Value: extended}}, nil
 }
 
-// withinCA cuts a validity to that of the CA.
-func withinCA(ca *x509.Certificate, notBefore, notAfter time.Time) (time.Time, time.Time) {
-	if notBefore.Before(ca.NotBefore) {
-		notBefore = ca.NotBefore
-	}
-	if notAfter.After(ca.NotAfter) {
-		notAfter = ca.NotAfter
+// withinCA cuts a validity to that of the CA and of every CA above it: a root may
+// end before the CA that it signed, and with it ends what peers accept.
+func withinCA(ca *KeyPair, notBefore, notAfter time.Time) (time.Time, time.Time) {
+	for _, cert := range ca.Certs() {
+		if notBefore.Before(cert.NotBefore) {
+			notBefore = cert.NotBefore
+		}
+		if notAfter.After(cert.NotAfter) {
+			notAfter = cert.NotAfter
+		}
 	}
 	return notBefore, notAfter
 }
 
 // leafEnd returns when a leaf that is issued now would end.
-func leafEnd(ca *x509.Certificate, validity time.Duration, now time.Time) time.Time {
+func leafEnd(ca *KeyPair, validity time.Duration, now time.Time) time.Time {
 	_, end := withinCA(ca, now, now.UTC().Truncate(time.Second).Add(validity))
 	return end
 }

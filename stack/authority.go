@@ -49,8 +49,9 @@ const (
 	CAKeysEncrypted CAKeys = "encrypted"
 )
 
-// PKISpec says how keys and certificates are made. Paths are as written, and
-// relative to the config.
+// PKISpec says how keys and certificates are made. Paths are absolute: the
+// command has found those of the config beside it, and they are recorded for
+// commands that are run somewhere else.
 type PKISpec struct {
 	Key            pki.KeyType   `json:"key"`
 	CAValidity     time.Duration `json:"ca_validity_ns"`

@@ -29,6 +29,10 @@ type File struct {
 	// Retire is where the key that this one replaces is kept; with "", a key
 	// that is there is never replaced.
 	Retire string
+	// Replaces is the content of the key that this one may be written over,
+	// without a copy: it is the same key, encrypted or no longer so. Anything
+	// else that is there is never replaced.
+	Replaces []byte
 	// Gone marks a file that is not to be there.
 	Gone bool
 	// Data is the whole content.

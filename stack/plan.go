@@ -81,13 +81,11 @@ func (s Spec) serverCAs(c pki.Constraints) []pki.CAPlan {
 }
 
 // clientCA may sign no name that anybody can reach: client certificates have
-// none. The name is reserved by RFC 6761, the networks by RFC 5737 and 3849.
+// none.
 func (s Spec) clientCA(generation int) pki.CAPlan {
 	return pki.CAPlan{
 		Name: pki.CAClient, Stack: s.Name, Key: s.PKI.Key, Validity: s.PKI.CAValidity, Generation: generation,
-		Constraints: pki.Constraints{DNS: []string{"invalid"}, IPs: []netip.Prefix{
-			netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"),
-		}},
+		Constraints: pki.PermitNothing(),
 	}
 }
 

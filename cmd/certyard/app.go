@@ -20,6 +20,7 @@ type app struct {
 	ui             *ui
 
 	passphraseFile string
+	caKeysSet      bool // the config or a flag says pki.ca_keys
 	passphraseFD   *int
 	interrupted    <-chan struct{} // ends what waits for a person, or for a pipe
 }

@@ -186,7 +186,7 @@ certificates of the old one. Trust in the servers does not change.`,
 			if a.global.dryRun {
 				return a.wouldWrite(res)
 			}
-			return a.clientsRemoved(c.Args().Slice(), res, restart)
+			return a.clientsRemoved(slices.Compact(slices.Sorted(slices.Values(c.Args().Slice()))), res, restart)
 		},
 	}
 }

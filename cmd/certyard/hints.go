@@ -173,6 +173,9 @@ func pkiHints() []hintFor {
 			if e.Name == "CA" {
 				return []string{"one of the two was swapped: restore it from a backup; nothing was changed", newCA}
 			}
+			if e.CertFile == "" {
+				return []string{"one of the two was swapped: restore it; nothing was changed"}
+			}
 			return []string{fmt.Sprintf("one of the two was swapped: restore it, or move both away (%s, %s); nothing was changed", e.CertFile, e.KeyFile)}
 		}),
 		on(func(e *pki.ParseError) []string {
@@ -231,7 +234,12 @@ func givenCAHints(e *lifecycle.GivenCAError) []string {
 func authorityHints() []hintFor {
 	return []hintFor{
 		always[*pki.UnsignedError](`"certyard pki csr" writes the requests; give them to the CA, and what comes back to "certyard pki import"; nothing was changed`),
-		always[*pki.OfflineError]("bring the root's key back for this: copy it to ca/ca.key, mode 0600, run the command again, and then \"certyard pki root export\"; nothing was changed"),
+		on(func(e *pki.OfflineError) []string {
+			if strings.HasSuffix(e.For, " leaf") {
+				return []string{"set pki.hierarchy back to two-tier, where the issuing CA signs, or bring the root's key back for good: copy it to ca/ca.key, mode 0600; nothing was changed"}
+			}
+			return []string{"bring the root's key back for this: copy it to ca/ca.key, mode 0600, run the command again, and then \"certyard pki root export\"; nothing was changed"}
+		}),
 		always[*pki.LockedError]("name the passphrase with --passphrase-file or pki.passphrase_file; nothing was changed"),
 		always[*remote.OptionError]("see pki.remote in the README; nothing was changed"),
 		always[*remote.UnavailableError]("check pki.remote.url, that the server runs, and that pki.remote.ca has the CA of its TLS certificate; nothing was changed"),
@@ -253,6 +261,7 @@ func authorityHints() []hintFor {
 			return []string{"nothing was reached there: check the name and the port, and that the server runs; a FILE of that name is looked for in the working directory"}
 		}),
 		always[*passphraseError]("name a file of mode 0600 with --passphrase-file or pki.passphrase_file, an open descriptor with --passphrase-fd, or run certyard on a terminal; nothing was changed"),
+		always[*lifecycle.OtherCAError]("put pki.ca_cert (and pki.ca_key) back to the CA that has signed; \"certyard up\" does not replace what every client trusts; nothing was changed", newCA),
 		always[*lifecycle.AuthorityError]("set pki.authority back; every client would have to get other trust", newCA),
 		always[*lifecycle.WrongAuthorityError](`other authorities sign by themselves: "certyard up" issues what is missing`),
 		always[*lifecycle.ImportError](`have the CA sign the request again ("certyard pki csr --all" writes it), with the names and usages that it asks for; nothing was changed`),
@@ -267,8 +276,18 @@ func stateHints() []hintFor {
 	return []hintFor{
 		always[*state.LockedError]("wait until it has finished, and run the command again"),
 		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),
-		always[*state.KeyExistsError]("move the key away if it is not needed; keys are never overwritten"),
-		always[*state.KindError]("somebody changed the state directory: put the file back, or move it away; certyard follows no links there"),
+		on(func(e *state.KeyExistsError) []string {
+			if e.Public {
+				return []string{"move it away, or choose another place; nothing was written"}
+			}
+			return []string{"move the key away if it is not needed; keys are never overwritten"}
+		}),
+		on(func(e *state.KindError) []string {
+			if e.Outside {
+				return []string{"name a file; a passphrase that comes through a pipe is read with --passphrase-fd, as in: --passphrase-fd 3 3< <(COMMAND); nothing was changed"}
+			}
+			return []string{"somebody changed the state directory: put the file back, or move it away; certyard follows no links there"}
+		}),
 		on(func(e *state.SizeError) []string {
 			if e.Ours {
 				return []string{fmt.Sprintf("restore %s from a backup, or move it away; nothing was changed", e.Path)}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,11 +64,11 @@ func (a *app) pkiExport(c *cli.Context) error {
 	}
 	abs, err := filepath.Abs(out)
 	if err != nil {
-		return err
+		return fmt.Errorf("finding %s: %w", out, err)
 	}
 	write, said := state.Export, "written to"
 	if a.global.dryRun {
-		write, said = state.CheckExport, "would write to"
+		write, said = state.CheckExport, "would write"
 	}
 	err = write(filepath.Dir(abs), []stack.File{{Path: filepath.Base(abs), Mode: 0o600, Once: true, Data: data}})
 	if err != nil {
@@ -95,7 +96,7 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 	case "p12":
 		file := c.String("password-file")
 		if file == "" {
-			return nil, usagef("p12 wants --password-file (an empty first line protects nothing, and is accepted by nobody here)")
+			return nil, usagef("p12 has the key in it, and wants a password: name a file of mode 0600 with --password-file")
 		}
 		password, err := a.passphraseOf(file)
 		if err != nil {
@@ -118,11 +119,13 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 func (a *app) exported(what, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
 	_, missing := os.Stat(what)
 	if missing == nil && looksLikeFile(what) {
-		return fromFiles(what, keyFile)
+		kp, err := lifecycle.FromFiles(lookDeps(), what, keyFile)
+		return kp, pki.NewTrustBundle(), err
 	}
 	kp, trust, err := a.ofStack(what)
 	if missing == nil && notOfStack(kp, err) {
-		return fromFiles(what, keyFile)
+		kp, err := lifecycle.FromFiles(lookDeps(), what, keyFile)
+		return kp, pki.NewTrustBundle(), err
 	}
 	switch {
 	case err != nil:
@@ -152,27 +155,4 @@ func looksLikeFile(what string) bool { return strings.ContainsAny(what, "./") }
 func notOfStack(kp *pki.KeyPair, err error) bool {
 	var none *lifecycle.NoStackError
 	return errors.As(err, &none) || err == nil && kp == nil
-}
-
-func fromFiles(file, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
-	f := readFound(file)
-	if f.err != nil {
-		return nil, pki.TrustBundle{}, &fileError{file, f.err}
-	}
-	if keyFile != "" {
-		data, err := state.ReadPrivate(keyFile)
-		if err != nil {
-			return nil, pki.TrustBundle{}, err
-		}
-		key, err := pki.ParseContents(data)
-		if err != nil {
-			return nil, pki.TrustBundle{}, &fileError{keyFile, err}
-		}
-		f.contents.Keys = key.Keys
-	}
-	kp, err := f.contents.Pair()
-	if err != nil {
-		return nil, pki.TrustBundle{}, &fileError{file, err}
-	}
-	return kp, pki.NewTrustBundle(), nil
 }

@@ -30,7 +30,7 @@ func specFlags() []cli.Flag {
 		flag("key", "CERTYARD_KEY", "make keys of `TYPE`: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519 (pki.key)"),
 		flag("authority", "CERTYARD_AUTHORITY", "let `WHO` sign for the servers: local, files, external, remote, self-signed (pki.authority)"),
 		flag("hierarchy", "CERTYARD_HIERARCHY", "have `TIERS` of CAs: single or two-tier (pki.hierarchy)"),
-		flag("ca-keys", "CERTYARD_CA_KEYS", "keep new CA keys `HOW`: plain or encrypted (pki.ca_keys)"),
+		flag("ca-keys", "CERTYARD_CA_KEYS", "keep CA keys `HOW`: plain or encrypted (pki.ca_keys)"),
 		flag("ca-cert", "CERTYARD_CA_CERT", "your CA's certificate, and those above it, in `FILE` (pki.ca_cert)"),
 		flag("ca-key", "CERTYARD_CA_KEY", "its key in `FILE` (pki.ca_key)"),
 	}
@@ -59,6 +59,7 @@ func (a *app) spec(c *cli.Context) (stack.Spec, error) {
 	override("ca-keys", &config.PKI.CAKeys)
 	override("ca-cert", &config.PKI.CACert)
 	override("ca-key", &config.PKI.CAKey)
+	a.caKeysSet = config.PKI.CAKeys != ""
 	for flag, to := range map[string]**string{"registry-publish": &config.Registry.Publish, "builder-publish": &config.Builder.Publish} {
 		if c.IsSet(flag) {
 			value := c.String(flag)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,6 +74,7 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 	if err != nil {
 		return lifecycle.Deps{}, fmt.Errorf("finding the state directory: %w", err)
 	}
+	look := lookDeps()
 	account := lifecycle.Account{UID: os.Geteuid(), GID: os.Getegid()}
 	return lifecycle.Deps{
 		Store:      state.Open(root, state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
@@ -82,13 +84,21 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 		Prover:     prover{},
 		Password:   a.password,
 		Passphrase: a.passphrase,
-		Given:      a.given,
+		CAKeysSet:  a.caKeysSet,
+		Given:      look.Given,
+		Find:       look.Find,
+		Fetch:      look.Fetch,
 		Remote:     a.remote,
 		FreePort:   freePort,
 		Bundle:     compose.Bundle{Dir: daemonsDir()},
 		Override:   a.override(),
 		Observe:    a.ui.observe,
 	}, nil
+}
+
+// lookDeps returns what it takes to look at the certificates of anybody.
+func lookDeps() lifecycle.Deps {
+	return lifecycle.Deps{Now: time.Now, Given: given, Find: state.FindCertificates, Fetch: fetch}
 }
 
 // filesDeps returns what needs no engine, for the stack that the flags name.
@@ -237,11 +247,16 @@ func (a *app) password(u stack.UserSpec) (string, error) {
 }
 
 // given reads a file of the user's, by its absolute path.
-func (a *app) given(path string, secret bool) ([]byte, error) {
+func given(path string, secret bool) ([]byte, error) {
 	if secret {
 		return state.ReadPrivate(path)
 	}
 	return state.ReadPublic(path)
+}
+
+func fetch(ctx context.Context, address, name string, trust pki.TrustBundle) ([]*x509.Certificate, error) {
+	shown, err := smoke.Fetch(ctx, address, name, trust)
+	return shown.Certs, err
 }
 
 // remote returns the cfssl server of the spec.

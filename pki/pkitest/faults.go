@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -32,7 +31,7 @@ type Fault struct {
 func Faults(t testing.TB, host string, now time.Time) []Fault {
 	t.Helper()
 	ca := New(t, now)
-	constrained := NewConstrained(t, now, pki.Constraints{DNS: []string{"permitted.test"}, IPs: nowhere()})
+	constrained := NewConstrained(t, now, pki.Constraints{DNS: []string{"permitted.test"}, IPs: pki.PermitNothing().IPs})
 	stranger, twin := New(t, now), ca.Twin(t)
 	return []Fault{
 		{"expired", ca.ExpiredServer(t, host), ca.Trust(), host, "was valid until a month ago"},
@@ -50,12 +49,6 @@ func Faults(t testing.TB, host string, now time.Time) []Fault {
 		{"mismatched-key", mismatched(t, ca.Server(t, host)), ca.Trust(), host, "is shown by a server that has another key"},
 		{"signed-by-leaf", underLeaf(t, ca, host), ca.Trust(), host, "was signed by a server's key, which is no CA"},
 	}
-}
-
-// nowhere is a network that nobody is in (RFC 5737), for a CA that may sign for
-// no address.
-func nowhere() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 }
 
 // Forge returns a server leaf for the host that the CA has signed without any

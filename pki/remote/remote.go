@@ -27,7 +27,6 @@ import (
 	"github.com/cloudflare/cfssl/auth"
 	cferr "github.com/cloudflare/cfssl/errors"
 	"github.com/cloudflare/cfssl/info"
-	"github.com/cloudflare/cfssl/log"
 	"github.com/cloudflare/cfssl/signer"
 
 	"github.com/certyard/certyard/pki"
@@ -77,13 +76,9 @@ func New(o Options) (*Authority, error) {
 	if o.Attempts == 0 {
 		o.Attempts = 3
 	}
-	silence()
+	pki.SilenceCFSSL()
 	return &Authority{options: o, provider: provider}, nil
 }
-
-// silence stops cfssl's log lines: what goes wrong is returned. The level is a
-// plain variable of cfssl, so it is set once.
-var silence = sync.OnceFunc(func() { log.Level = log.LevelFatal + 1 })
 
 // Sign has the server sign the request. The server's profile decides on usages
 // and validity, and what comes back is for the caller to verify; only that it is
@@ -142,10 +137,12 @@ func (a *Authority) CA(ctx context.Context) (*x509.Certificate, error) {
 	return bundle.Certs()[0], nil
 }
 
-// call asks the server, again when nobody answered.
+// call asks the server, again when nobody answered, or the answer was cut off, or
+// was one of a server in trouble.
 func (a *Authority) call(ctx context.Context, ask func(client.Remote) error) error {
 	for attempt := 1; ; attempt++ {
-		seen, err := a.once(ctx, ask)
+		watch, err := a.once(ctx, ask)
+		seen := watch.now()
 		switch {
 		case err == nil:
 			return nil
@@ -155,8 +152,8 @@ func (a *Authority) call(ctx context.Context, ask func(client.Remote) error) err
 			return &AnswerError{a.options.URL, "an answer of another form"}
 		case seen.tls != nil:
 			return &UnavailableError{a.options.URL, attempt, seen.tls}
-		case seen.answered:
-			return &RefusedError{a.options.URL, message(err)}
+		case seen.answered && !passing(err):
+			return a.final(err)
 		}
 		if attempt == a.options.Attempts {
 			return &UnavailableError{a.options.URL, attempt, seen.cause(err)}
@@ -169,6 +166,36 @@ func (a *Authority) call(ctx context.Context, ask func(client.Remote) error) err
 	}
 }
 
+// final is the error for an answer that another attempt would not change.
+func (a *Authority) final(err error) error {
+	if isKind(err, cferr.JSONError) {
+		return &AnswerError{a.options.URL, "an answer of another form"}
+	}
+	return &RefusedError{a.options.URL, message(err)}
+}
+
+// passing reports whether an answer may be another one next time: it was cut
+// off, or its status is not 200 and it is not cfssl's word. cfssl's client does
+// not tell the status, but a server of cfssl writes it, or a number of its own,
+// into every error that it means; for what is its own trouble, with status 500,
+// it writes 0 (api.HandleError). What else is no JSON comes from a proxy.
+func passing(err error) bool {
+	if isKind(err, cferr.IOError) {
+		return true
+	}
+	if !isKind(err, cferr.ClientHTTPError) {
+		return false
+	}
+	said, ok := response(err)
+	return !ok || said.Code == 0 || said.Code >= 500 && said.Code < 600
+}
+
+// isKind reports whether an error is one that cfssl's client has for a reason.
+func isKind(err error, reason cferr.Reason) bool {
+	var cf *cferr.Error
+	return errors.As(err, &cf) && cf.ErrorCode == cferr.New(cferr.APIClientError, reason).ErrorCode
+}
+
 // pause grows from a quarter of a second, with some chance in it, so that many
 // clients do not come back at the same time.
 func pause(attempt int) time.Duration {
@@ -176,70 +203,88 @@ func pause(attempt int) time.Duration {
 	return base/2 + rand.N(base)
 }
 
-// sighting is what one attempt came across. cfssl's client makes text of every
-// error, so what kind it was is watched from below.
+// sighting watches one attempt from below: cfssl's client makes text of every
+// error. Its callbacks may run when the attempt is over already.
 type sighting struct {
-	mu       sync.Mutex
+	mu   sync.Mutex
+	seen seen
+}
+
+// seen is what one attempt came across.
+type seen struct {
 	dial     error
 	tls      error
 	answered bool
 	panicked bool
 }
 
-func (s *sighting) cause(err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s seen) cause(err error) error {
 	if s.dial != nil {
 		return s.dial
 	}
-	return errors.New(plain(err))
+	return errors.New(message(err))
 }
 
-func (s *sighting) note(do func()) {
+func (s *sighting) note(do func(*seen)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	do()
+	do(&s.seen)
+}
+
+func (s *sighting) now() seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
 }
 
 // once makes one attempt. cfssl's client asserts the types of what it reads, so
 // an answer of another form is a panic.
-func (a *Authority) once(ctx context.Context, ask func(client.Remote) error) (seen *sighting, err error) {
-	seen = &sighting{}
+func (a *Authority) once(ctx context.Context, ask func(client.Remote) error) (watch *sighting, err error) {
+	watch = &sighting{}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		ConnectDone: func(_, _ string, err error) { seen.note(func() { seen.dial = err }) },
+		ConnectDone: func(_, _ string, err error) { watch.note(func(s *seen) { s.dial = err }) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			var verification *tls.CertificateVerificationError
 			if errors.As(err, &verification) {
-				seen.note(func() { seen.tls = err })
+				watch.note(func(s *seen) { s.tls = err })
 			}
 		},
-		GotFirstResponseByte: func() { seen.note(func() { seen.answered = true }) },
+		GotFirstResponseByte: func() { watch.note(func(s *seen) { s.answered = true }) },
 	})
 	server := client.NewServerTLS(a.options.URL, &tls.Config{RootCAs: a.options.Roots.Pool(), MinVersion: tls.VersionTLS12})
 	if server == nil {
-		return seen, &OptionError{fmt.Sprintf("%q is not an address that cfssl takes", a.options.URL)}
+		return watch, &OptionError{fmt.Sprintf("%q is not an address that cfssl takes", a.options.URL)}
 	}
 	server.SetRequestTimeout(a.options.Timeout)
 	server.SetReqModifier(func(r *http.Request, _ []byte) { *r = *r.WithContext(ctx) })
 	defer func() {
 		if recover() != nil {
-			seen.panicked, err = true, errors.New("an answer of another form")
+			watch.note(func(s *seen) { s.panicked = true })
+			err = errors.New("an answer of another form")
 		}
 	}()
-	return seen, ask(server)
+	return watch, ask(server)
 }
 
-// message returns what the server says in its refusal: its own words from the
-// JSON of the protocol, else the start of whatever it was.
+// message returns what the server says: its own words from the JSON of the
+// protocol, else the start of whatever it was.
 func message(err error) string {
-	text := plain(err)
-	var response api.Response
-	if json.Unmarshal([]byte(text), &response) == nil && len(response.Errors) > 0 {
-		return response.Errors[0].Message
+	if said, ok := response(err); ok {
+		return said.Message
 	}
 	const most = 200
-	text = strings.Join(strings.Fields(text), " ")
+	text := strings.Join(strings.Fields(plain(err)), " ")
 	return text[:min(len(text), most)]
+}
+
+// response returns the error that the server put into the JSON of the protocol,
+// if it did.
+func response(err error) (api.ResponseMessage, bool) {
+	var r api.Response
+	if json.Unmarshal([]byte(plain(err)), &r) != nil || len(r.Errors) == 0 {
+		return api.ResponseMessage{}, false
+	}
+	return r.Errors[0], true
 }
 
 // plain makes text of a cfssl error, which prints as JSON.

@@ -222,3 +222,64 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestPassing: what a server in trouble or a proxy in front of it says is tried
+// again, and is no refusal; a refusal is said once.
+func TestPassing(t *testing.T) {
+	ca := pkitest.New(t, time.Now())
+	cert, err := json.Marshal(string(ca.Pair.CertPEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound := fmt.Sprintf(`{"success": true, "result": {"certificate": %s}}`, cert)
+	status := func(code int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, body, code) }
+	}
+	for name, c := range map[string]struct {
+		first   http.HandlerFunc
+		refused string // "": the second answer counts
+	}{
+		"a proxy without a server": {first: status(http.StatusBadGateway, "<html>bad gateway</html>")},
+		"overload":                 {first: status(http.StatusServiceUnavailable, "")},
+		"its own trouble":          {first: status(http.StatusInternalServerError, `{"success":false,"result":null,"errors":[{"code":0,"message":"disk full"}]}`)},
+		"cut in the body": {first: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, `{"success": true, `)
+		}},
+		"cut in the header": {first: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprint(conn, "HTTP/1.1 2")
+				conn.Close()
+			}
+		}},
+		"a bad request":  {status(http.StatusBadRequest, `{"success":false,"errors":[{"code":400,"message":"invalid token"}]}`), "invalid token"},
+		"a policy":       {status(http.StatusBadRequest, `{"success":false,"errors":[{"code":5300,"message":"no such profile"}]}`), "no such profile"},
+		"no, with a 200": {status(http.StatusOK, `{"success":false,"errors":[{"code":0,"message":"no"}]}`), "no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			url := fake(t, ca, func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 1 {
+					c.first(w, r)
+					return
+				}
+				fmt.Fprint(w, sound)
+			})
+			_, err := connect(t, remote.Options{URL: url, Roots: ca.Trust()}).CA(t.Context())
+			refused, ok := errors.AsType[*remote.RefusedError](err)
+			switch {
+			case c.refused == "" && (err != nil || calls.Load() != 2):
+				t.Errorf("after %d calls: %v", calls.Load(), err)
+			case c.refused != "" && (!ok || refused.Message != c.refused || calls.Load() != 1):
+				t.Errorf("after %d calls: %v", calls.Load(), err)
+			}
+		})
+	}
+	always := fake(t, ca, status(http.StatusServiceUnavailable, "try later"))
+	_, err = connect(t, remote.Options{URL: always, Roots: ca.Trust(), Attempts: 2}).CA(t.Context())
+	if gone, ok := errors.AsType[*remote.UnavailableError](err); !ok || gone.Attempts != 2 || !strings.Contains(err.Error(), "try later") {
+		t.Errorf("a server that stays in trouble: %v", err)
+	}
+}

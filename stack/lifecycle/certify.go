@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,30 @@ type AuthorityError struct{ Have, Want stack.Authority }
 
 func (e *AuthorityError) Error() string {
 	return fmt.Sprintf("the stack was made with pki.authority %q, and the config says %q", e.Have, e.Want)
+}
+
+// OtherCAError says that the config names another CA than the one that has signed
+// what is here.
+type OtherCAError struct {
+	Have, Want string // generations: of the one that has signed, and of the named one
+	File       string // pki.ca_cert
+}
+
+func (e *OtherCAError) Error() string {
+	return fmt.Sprintf("pki.ca_cert %s is CA %s, and the certificates here were signed by CA %s", e.File, e.Want, e.Have)
+}
+
+// explained says so when certificates are foreign because the config names
+// another CA than before: nobody has touched them.
+func (dr *draft) explained(err error, have pki.Material) error {
+	pair, given := dr.prior.pairs[pki.CAName], have.CAs[pki.CAName]
+	pair.CertOnly = true
+	before := parsed(pair)
+	_, foreign := errors.AsType[*pki.ForeignError](err)
+	if !foreign || dr.spec.PKI.CACert == "" || before == nil || given == nil || before.Cert.Equal(given.Cert) {
+		return err
+	}
+	return &OtherCAError{Have: pki.Generation(before.Cert), Want: pki.Generation(given.Cert), File: dr.spec.PKI.CACert}
 }
 
 // certify finds out which certificates are missing or no longer fit, and has
@@ -33,16 +58,20 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		dr.retire, dr.retireClient = have.CAs[pki.CAClient], have.Leaves[stack.LeafClient]
 	}
 	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
-		return ofGiven(dr.spec.PKI, err)
+		return ofGiven(dr.spec.PKI, dr.explained(err, have))
 	}
-	keys := caKeys{d: d, spec: dr.spec.PKI}
+	keys := dr.caKeys(d)
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {
 		return err
 	}
 	if dr.material, err = pki.Apply(ctx, dr.plan, have, dr.steps, authorities, d.Now()); err != nil {
 		return err
 	}
-	return keys.encrypt(dr.plan, dr.steps, dr.material)
+	if dr.rewritten, err = keys.settle(dr.plan, dr.steps, dr.material); err != nil {
+		return err
+	}
+	dr.retiredKeys, err = keys.settleRetired(d.Store, dr.prior.state)
+	return err
 }
 
 // sources returns what there is, with the CA from where the spec says it is,
@@ -103,62 +132,6 @@ func (d Deps) remoteCA(ctx context.Context, spec stack.PKISpec, have pki.Materia
 		have.CAs[pki.CAName], err = &pki.KeyPair{Cert: cert}, asked
 	}
 	return authorities, err
-}
-
-// caKeys opens and closes the encrypted keys of CAs. It asks for the passphrase
-// once, and only when it is needed.
-type caKeys struct {
-	d          Deps
-	spec       stack.PKISpec
-	passphrase []byte
-}
-
-func (k *caKeys) ask(twice bool) ([]byte, error) {
-	if k.passphrase == nil {
-		var err error
-		if k.passphrase, err = k.d.Passphrase(k.spec, twice); err != nil {
-			return nil, fmt.Errorf("reading the passphrase of the CA key: %w", err)
-		}
-	}
-	return k.passphrase, nil
-}
-
-// unlock opens the keys of the CAs that have to sign.
-func (k *caKeys) unlock(have pki.Material, signers []string) error {
-	for _, name := range signers {
-		ca := have.CAs[name]
-		if ca == nil || !ca.Locked() {
-			continue
-		}
-		passphrase, err := k.ask(false)
-		if err != nil {
-			return err
-		}
-		if have.CAs[name], err = ca.Unlock(passphrase); err != nil {
-			return fmt.Errorf("opening the key of the %s: %w", pki.TitleOfCA(name), err)
-		}
-	}
-	return nil
-}
-
-// encrypt closes the keys of new CAs, if the spec wants that.
-func (k *caKeys) encrypt(plan pki.Plan, steps []pki.Step, m pki.Material) error {
-	if k.spec.CAKeys != stack.CAKeysEncrypted {
-		return nil
-	}
-	for _, ca := range plan.CAs {
-		if action(steps, ca.Name) != pki.Issue {
-			continue
-		}
-		passphrase, err := k.ask(true)
-		if err == nil {
-			m.CAs[ca.Name], err = m.CAs[ca.Name].Encrypt(passphrase)
-		}
-		if err != nil {
-			return fmt.Errorf("encrypting the key of the %s: %w", ca.Title(), err)
-		}
-	}
-	return nil
 }
 
 // action returns what the steps do to a name.

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,7 +83,12 @@ func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
 	return err
 }
 
-func parsedCA(p prior) *pki.KeyPair { return parsed(p.pairs[pki.CAClient]) }
+// parsedCA returns the client CA, whose key may be encrypted: its dates are read.
+func parsedCA(p prior) *pki.KeyPair {
+	pair := p.pairs[pki.CAClient]
+	pair.MayLock = true
+	return parsed(pair)
+}
 
 // changeFiles makes a draft of the recorded stack, lets change change it, and
 // writes its files. No container is touched.
@@ -128,7 +134,7 @@ func clientStatus(d Deps, p prior, name string) (ClientStatus, error) {
 	}
 	out := ClientStatus{
 		Name: name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Added: client.Added,
-		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: int(kp.Cert.NotAfter.Sub(d.Now()).Hours() / 24),
+		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: pki.DaysLeft(kp.Cert, d.Now()),
 		Dir: strings.TrimSuffix(p.pairs[stack.ClientLeaf(name)].CertFile, "/cert.pem"), Replaces: -1,
 	}
 	for _, issued := range p.state.Issued {
@@ -157,6 +163,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	if err != nil {
 		return Result{}, err
 	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for _, name := range names {
 		if _, ok := p.state.Clients.Find(name); !ok {
 			return Result{}, &UnknownClientError{Name: name, Stack: p.state.Spec.Name}

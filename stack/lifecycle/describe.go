@@ -10,8 +10,25 @@ import (
 	"github.com/certyard/certyard/stack"
 )
 
-// describeAuthority says in one line who signs the servers' certificates.
+// describeAuthority says in one line who signs the servers' certificates, and
+// which keys are written in another form.
 func (dr *draft) describeAuthority() string {
+	text := dr.describeCA()
+	for _, how := range []rewrite{reencrypt, decrypt} {
+		var names []string
+		for _, ca := range dr.plan.CAs {
+			if dr.rewritten[ca.Name] == how {
+				names = append(names, ca.Title())
+			}
+		}
+		if len(names) > 0 {
+			text += fmt.Sprintf("; %s key of %s", how, strings.Join(names, ", "))
+		}
+	}
+	return text
+}
+
+func (dr *draft) describeCA() string {
 	root := dr.material.CAs[pki.CAName]
 	if root == nil {
 		return "none: the servers' certificates are self-signed, and every client trusts each of them"

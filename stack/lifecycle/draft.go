@@ -34,6 +34,9 @@ type draft struct {
 	retire          *pki.KeyPair // the one that is replaced
 	retireClient    *pki.KeyPair // what the stack's own client had of it
 	gone            []string     // files that are not to be there
+
+	rewritten   map[string]rewrite // CA keys that are the same in another form
+	retiredKeys []stack.File       // those of replaced client CAs
 }
 
 // choosePorts gives a number to every port that the spec leaves open. A number
@@ -109,6 +112,14 @@ func (dr *draft) render(d Deps) error {
 	if err != nil {
 		return err
 	}
+	for i := range files {
+		for name := range dr.rewritten {
+			if files[i].Path == stack.PairOf(name).Key {
+				files[i].Replaces = dr.prior.pairs[name].Key
+			}
+		}
+	}
+	files = append(files, dr.retiredKeys...)
 	secrets, err := stack.JSONFile(stack.FileSecrets, dr.secrets)
 	if err != nil {
 		return err

@@ -1,10 +1,12 @@
 package lifecycle
 
 import (
-	"slices"
+	"crypto/x509"
+	"errors"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/state"
 )
 
 // Inventory returns every certificate of a recorded stack, with where it and its
@@ -56,64 +58,68 @@ func Named(d Deps, name string) (*pki.KeyPair, pki.TrustBundle, error) {
 	return named(m, name), m.Trust(plan, pki.RoleServer), nil
 }
 
-// Verified is what was found of one certificate.
-type Verified struct {
-	Name     string   `json:"name"`
-	Source   string   `json:"source"` // a file, or an address
-	Findings []string `json:"findings"`
-	Notes    []string `json:"notes"` // what need not be wrong
+// FileError says which of somebody's files, or which server, cannot be looked at.
+type FileError struct {
+	File string
+	Err  error
 }
 
-// VerifyStack verifies every certificate of a recorded stack for what it is used
-// for. A finding means that some peer refuses it.
-func VerifyStack(d Deps) ([]Verified, error) {
-	p, m, err := recordedMaterial(d)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := p.state.Spec.PKIPlan(p.state.Facts, p.state.Clients)
-	if err != nil {
-		return nil, err
-	}
-	out := []Verified{}
-	add := func(name string, kp *pki.KeyPair, findings []pki.Finding) {
-		v := Verified{Name: name, Source: stack.PairOf(name).Cert, Findings: []string{}, Notes: []string{}}
-		for _, f := range findings {
-			v.Findings = append(v.Findings, f.String())
+func (e *FileError) Error() string { return "reading " + e.File + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Sources returns the certificates of files and directories that somebody named,
+// with which of the files has their keys. Those that can be read are returned
+// beside the error for those that cannot.
+func Sources(d Deps, paths []string) ([]pki.Source, error) {
+	var out []pki.Source
+	var errs []error
+	files := d.Find(paths...)
+	for _, f := range files {
+		if f.Err != nil {
+			errs = append(errs, &FileError{f.File, f.Err})
 		}
-		if kp != nil && kp.Cert != nil {
-			for _, f := range pki.Lint(kp.Cert) {
-				v.Notes = append(v.Notes, f.String())
+		for _, cert := range f.Contents.Certs {
+			out = append(out, pki.Source{Cert: cert, File: f.File, Key: keyFile(cert, files)})
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// keyFile returns which of the files holds the key of a certificate.
+func keyFile(cert *x509.Certificate, files []state.Found) string {
+	for _, f := range files {
+		for _, key := range f.Contents.Keys {
+			if pki.Belongs(key, cert) {
+				return f.File
 			}
 		}
-		out = append(out, v)
 	}
-	missing := []pki.Finding{{Subject: "it", Problem: "is missing"}}
-	for _, ca := range plan.CAs {
-		if kp := m.CAs[ca.Name]; kp == nil {
-			add(ca.Name, nil, missing)
-		} else {
-			add(ca.Name, kp, pki.VerifyCA(kp, d.Now()))
-		}
-	}
-	for _, leaf := range plan.Leaves {
-		kp := m.Leaves[leaf.Name]
-		if kp == nil || kp.Cert == nil {
-			add(leaf.Name, nil, missing)
-			continue
-		}
-		findings := pki.Verify(kp, m.TrustOf(leaf), pki.Want{Role: leaf.Role, SANs: leaf.SANs}, d.Now())
-		if changed, _, err := drifted(d.Store, *p.state, hopOf(leaf.Name)); err != nil {
-			return nil, err
-		} else if slices.Contains(changed, stack.PairOf(leaf.Name).Cert) {
-			findings = append(findings, pki.Finding{Subject: stack.PairOf(leaf.Name).Cert, Problem: "is not what certyard wrote there"})
-		}
-		add(leaf.Name, kp, findings)
-	}
-	return out, nil
+	return ""
 }
 
-func hopOf(leaf string) stack.Hop {
-	hop, _ := stack.HopOf(stack.PairOf(leaf).Cert)
-	return hop
+// FromFiles returns the pair of a certificate in a file of somebody's, with the
+// key in the same file, or in another one if that is named.
+func FromFiles(d Deps, file, keyFile string) (*pki.KeyPair, error) {
+	f := d.Find(file)[0]
+	if f.Err != nil {
+		return nil, &FileError{file, f.Err}
+	}
+	if keyFile != "" {
+		data, err := d.Given(keyFile, true)
+		if err != nil {
+			return nil, err
+		}
+		key, err := pki.ParseContents(data)
+		if err != nil {
+			return nil, &FileError{keyFile, err}
+		}
+		f.Contents.Keys = key.Keys
+	}
+	kp, err := f.Contents.Pair()
+	if err != nil {
+		return nil, &FileError{file, err}
+	}
+	return kp, nil
 }

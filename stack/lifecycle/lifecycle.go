@@ -74,11 +74,19 @@ type Deps struct {
 	// CA has to sign whose key is encrypted, and with twice for a new key:
 	// a person types it twice then.
 	Passphrase func(spec stack.PKISpec, twice bool) ([]byte, error)
+	// CAKeysSet says that the config, and not a default, says how the keys of
+	// CAs are kept: those that are here follow it then.
+	CAKeysSet bool
 	// Given reads a file of the user's, by its path in the config. One with
 	// a secret must be readable by its owner alone.
 	Given func(path string, secret bool) ([]byte, error)
 	// Remote returns the authority that a cfssl server is.
 	Remote func(stack.RemoteSpec) (RemoteAuthority, error)
+	// Find reads the certificates of files and directories that somebody
+	// named, and Fetch those that a live server shows for a name, its own
+	// first.
+	Find  func(paths ...string) []state.Found
+	Fetch func(ctx context.Context, address, name string, trust pki.TrustBundle) ([]*x509.Certificate, error)
 	// FreePort returns a port that is free on an address now.
 	FreePort func(netip.Addr) (int, error)
 	// Bundle is where the daemons for bundled images are.

@@ -91,7 +91,7 @@ func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
 	var errs []error
 	for _, name := range sortedKeys(p.pairs) {
 		pair := p.pairs[name]
-		pair.CertOnly, pair.MayLock = spec.KeyElsewhere(name), slices.Contains(stack.CAs(), name)
+		pair.CertOnly, pair.MayLock = p.keyElsewhere(spec, name), slices.Contains(stack.CAs(), name)
 		pair.KeyOnly = spec.Authority == stack.AuthorityExternal && stack.ReaderOf(name) != ""
 		kp, err := pair.Parse()
 		switch {
@@ -105,6 +105,13 @@ func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
 		}
 	}
 	return m, errors.Join(errs...)
+}
+
+// keyElsewhere reports whether a key may be missing. A root that was moved away
+// stays away when the config goes back to one tier: then it is the root that has
+// to sign, and that is said, not that a file is lost.
+func (p prior) keyElsewhere(spec stack.PKISpec, name string) bool {
+	return spec.KeyElsewhere(name) || p.state != nil && p.state.Spec.PKI.KeyElsewhere(name)
 }
 
 // recorded returns the state of a stack that must be there.

@@ -88,16 +88,17 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 
 // removedClients returns what a client of each replaced client CA has: the
 // certificate that the stack's own client had of it, and the key of that one,
-// which stays.
-func removedClients(store Store, s stack.State, client pki.PEMPair) ([]*pki.KeyPair, error) {
-	var out []*pki.KeyPair
+// which stays. Where one of the two is not what it was, there is nothing to try
+// the builder with, and that CA is not proven to be gone.
+func removedClients(store Store, s stack.State, client pki.PEMPair) ([]smoke.Removed, error) {
+	var out []smoke.Removed
 	for _, generation := range s.Retired {
 		cert, err := store.Read(stack.RetiredClient(generation))
 		if err != nil {
 			return nil, err
 		}
 		if kp := parsed(pki.PEMPair{Cert: cert, Key: client.Key}); kp != nil {
-			out = append(out, kp)
+			out = append(out, smoke.Removed{Generation: generation, Client: kp})
 		}
 	}
 	return out, nil

@@ -106,7 +106,7 @@ func (d Deps) awaited(ctx context.Context, spec stack.Spec) (*draft, pki.Materia
 		return nil, have, err
 	}
 	dr.steps, err = pki.Diff(dr.plan, have, d.Now())
-	return dr, have, ofGiven(spec.PKI, err)
+	return dr, have, ofGiven(spec.PKI, dr.explained(err, have))
 }
 
 // Signed is a file that comes back from an external CA.

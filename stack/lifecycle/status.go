@@ -168,7 +168,7 @@ func certificates(p prior, m pki.Material, now time.Time) []CertificateStatus {
 		}
 		out = append(out, CertificateStatus{
 			Name: name, Key: keyState(p.state.Spec.PKI, kp), Serial: kp.Serial(), SANs: sans, NotAfter: c.NotAfter.UTC(),
-			DaysLeft: int(c.NotAfter.Sub(now).Hours() / 24), File: stack.PairOf(name).Cert,
+			DaysLeft: pki.DaysLeft(c, now), File: stack.PairOf(name).Cert,
 		})
 	}
 	return out

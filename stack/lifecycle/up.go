@@ -187,7 +187,7 @@ func (d Deps) compileDraft(ctx context.Context, dr *draft, res *Result) error {
 	})); err != nil {
 		return err
 	}
-	res.Plan = planned(dr.steps)
+	res.Plan = dr.planned()
 	res.Steps = append(res.Steps, Progress{Step: StepCertificates, State: Done, Detail: dr.describeCertificates()})
 	d.Observe(res.Steps[len(res.Steps)-1])
 	return note(d.run(StepPasswords, func(func(string)) (string, error) {
@@ -196,6 +196,17 @@ func (d Deps) compileDraft(ctx context.Context, dr *draft, res *Result) error {
 		}
 		return dr.describePasswords(), nil
 	}))
+}
+
+// planned lists what is done to certificates, and to keys that are kept.
+func (dr *draft) planned() []PlannedStep {
+	out := planned(dr.steps)
+	for i := range out {
+		if how := dr.rewritten[out[i].Object]; how != "" {
+			out[i].Action, out[i].Cause = string(how), how.cause()
+		}
+	}
+	return out
 }
 
 func planned(steps []pki.Step) []PlannedStep {
@@ -285,29 +296,6 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		if err := u.forget(report); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%d of %d hold", held, total) + unproven(options), ctx.Err()
+		return fmt.Sprintf("%d of %d hold", held, total) + unproven(options) + u.kept(), ctx.Err()
 	})
-}
-
-// forget removes what was kept of replaced client CAs, once the builder was seen
-// to let the new one's clients in and to refuse theirs.
-func (u *upRun) forget(report stack.Report) error {
-	record := u.draft.record
-	if !report.OK() || len(record.Retired) == 0 {
-		return nil
-	}
-	var files []stack.File
-	for _, generation := range record.Retired {
-		at := stack.RetiredPair(generation)
-		for _, path := range []string{at.Cert, at.Key, stack.RetiredClient(generation)} {
-			files = append(files, stack.File{Path: path, Gone: true})
-		}
-	}
-	record.Retired = nil
-	file, err := stack.JSONFile(stack.FileState, record)
-	if err != nil {
-		return err
-	}
-	_, err = u.Store.Write(append(files, file))
-	return err
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/certyard/certyard/stack/smoke/runstep"
 )
 
+// builderPrefix begins the ID of every check of the builder.
+const builderPrefix = "builder."
+
 // builderProbes are the probes of the way from the host to the builder.
 type builderProbes struct {
 	Builder
@@ -29,7 +32,7 @@ func newBuilderProbes(opt Options) *builderProbes {
 // checks returns what is to be proven. The first check is the one that the
 // others need.
 func (b *builderProbes) checks() []*check {
-	t := tableFor(stack.HopHostBuilder, "builder.", b.Endpoints)
+	t := tableFor(stack.HopHostBuilder, builderPrefix, b.Endpoints)
 	if t == nil {
 		return nil
 	}
@@ -43,10 +46,10 @@ func (b *builderProbes) checks() []*check {
 	if b.Server != nil {
 		t.add("server-certificate", "the server's own certificate is refused from a client", letsIn, b.serverAsClient)
 	}
-	for i, removed := range b.Removed {
-		title := "a client of the replaced CA is refused: " + removed.Cert.Issuer.CommonName
-		t.add(fmt.Sprintf("replaced-ca-%d", i+1), title, letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
-			return b.show(ctx, e, removed, alertUnknownCA)
+	for _, removed := range b.Removed {
+		title := "a client of the replaced CA is refused: " + removed.Client.Cert.Issuer.CommonName
+		t.add(removedID(removed.Generation), title, letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			return b.show(ctx, e, removed.Client, alertUnknownCA)
 		})
 	}
 	return t.checks

@@ -266,3 +266,28 @@ func TestProvesOfOneStackInParallel(t *testing.T) {
 		t.Errorf("%d manifests were put, want 9, and these are left: %v", put, left)
 	}
 }
+
+// TestProveRemoved: the check of a replaced CA is known by its generation, and
+// fails while the builder goes on trusting that CA.
+func TestProveRemoved(t *testing.T) {
+	for name, trusted := range map[string]bool{"replaced": false, "still trusted": true} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t)
+			y.mutual()
+			if trusted {
+				y.builderConfig.ClientCAs.AddCert(y.other.Pair.Cert)
+			}
+			y.options.Builder.Removed = []Removed{{Generation: "0badcafe", Client: y.other.Client(t, "bob")}}
+			y.start()
+			report := Prove(t.Context(), y.options)
+			i := slices.IndexFunc(report.Checks, func(c stack.Check) bool { return c.ID == RemovedCheck("0badcafe") })
+			if i < 0 {
+				t.Fatalf("no check of it in %v", ids(report.Checks))
+			}
+			c := report.Checks[i]
+			if trusted && (c.Outcome != stack.Fails || c.Reason != stack.ReasonAccepted) || !trusted && c.Outcome != stack.Holds {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}

@@ -73,8 +73,20 @@ type Builder struct {
 	Server *pki.KeyPair
 	// Removed are clients of replaced CAs, which it must not let in any more.
 	// Only used if Mutual.
-	Removed []*pki.KeyPair
+	Removed []Removed
 }
+
+// Removed is a client of a CA that was replaced.
+type Removed struct {
+	Generation string // of that CA
+	Client     *pki.KeyPair
+}
+
+// RemovedCheck returns the ID of the check that the clients of a replaced CA are
+// refused.
+func RemovedCheck(generation string) string { return builderPrefix + removedID(generation) }
+
+func removedID(generation string) string { return "replaced-ca:" + generation }
 
 // Time limits. A probe takes milliseconds, and a smoke build half a second and
 // as long as other builds are before it. The limits only keep a peer that

@@ -34,13 +34,17 @@ func (e *NotOursError) Error() string {
 	return fmt.Sprintf("%s exists and holds files that certyard did not make", e.Path)
 }
 
-// KeyExistsError says that a private key would have to be written over. Nothing
-// was written.
+// KeyExistsError says that a private key, or another file that is made once,
+// would have to be written over. Nothing was written.
 type KeyExistsError struct {
-	Path string
+	Path   string
+	Public bool // what was to be written is no key in PEM
 }
 
 func (e *KeyExistsError) Error() string {
+	if e.Public {
+		return fmt.Sprintf("%s exists with other content and is never overwritten", e.Path)
+	}
 	return fmt.Sprintf("private key %s exists with other content and is never overwritten", e.Path)
 }
 
@@ -66,6 +70,8 @@ type KindError struct {
 	Path string
 	Have string // as "a symbolic link"
 	Want string // as "a file"
+	// Outside says that it is a file of the user's, in no state directory.
+	Outside bool
 }
 
 func (e *KindError) Error() string {

@@ -51,7 +51,7 @@ func CheckExport(dir string, files []stack.File) error {
 			return err
 		}
 		if f.Once && (f.Data == nil || !bytes.Equal(have, f.Data)) {
-			return &KeyExistsError{Path: path}
+			return &KeyExistsError{Path: path, Public: f.Data != nil && !holdsKey(f.Data)}
 		}
 	}
 	return nil
@@ -69,7 +69,7 @@ func checkExportDir(dir string) error {
 		return diskError("reading", dir, err)
 	}
 	if !info.IsDir() {
-		return &KindError{Path: dir, Have: kindOf(info.Mode()), Want: "a directory"}
+		return &KindError{Path: dir, Have: kindOf(info.Mode()), Want: "a directory", Outside: true}
 	}
 	return diskError("writing in", dir, unix.Access(dir, unix.W_OK|unix.X_OK))
 }
@@ -83,7 +83,7 @@ func readExported(path string, key bool) ([]byte, error) {
 			return nil, diskError("reading", path, err)
 		}
 		if !info.Mode().IsRegular() {
-			return nil, &KindError{Path: path, Have: kindOf(info.Mode()), Want: "a file"}
+			return nil, &KindError{Path: path, Have: kindOf(info.Mode()), Want: "a file", Outside: true}
 		}
 	}
 	return ReadPublic(path)
@@ -117,7 +117,7 @@ func exportFile(path string, f stack.File) error {
 	}
 	err = place(aside, path)
 	if f.Once && errors.Is(err, fs.ErrExist) {
-		return &KeyExistsError{Path: path}
+		return &KeyExistsError{Path: path, Public: f.Data != nil && !holdsKey(f.Data)}
 	}
 	return diskError("placing", path, err)
 }
@@ -132,7 +132,7 @@ func removeStale(path string) error {
 		return nil
 	}
 	if errors.Is(err, unix.ELOOP) {
-		return &KindError{Path: path, Have: "a symbolic link", Want: staleWant}
+		return &KindError{Path: path, Have: "a symbolic link", Want: staleWant, Outside: true}
 	}
 	if err != nil {
 		return diskError("opening", path, err)
@@ -143,10 +143,10 @@ func removeStale(path string) error {
 		return diskError("reading", path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return &KindError{Path: path, Have: kindOf(info.Mode()), Want: staleWant}
+		return &KindError{Path: path, Have: kindOf(info.Mode()), Want: staleWant, Outside: true}
 	}
 	if ownerOf(info) != ownUID() {
-		return &KindError{Path: path, Have: "somebody else's file", Want: staleWant}
+		return &KindError{Path: path, Have: "somebody else's file", Want: staleWant, Outside: true}
 	}
 	if errors.Is(lockAside(f), unix.EWOULDBLOCK) {
 		return &LockedError{Path: filepath.Dir(path)}

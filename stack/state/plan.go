@@ -182,6 +182,11 @@ func (p *plan) compareFile(t *tree, f stack.File, uid int) error {
 	switch {
 	case err != nil:
 		return diskError("reading", file.Name(), err)
+	case !same && f.Replaces != nil:
+		if err := replaces(t, f); err != nil {
+			return err
+		}
+		p.report.Replaced = append(p.report.Replaced, f.Path)
 	case !same && f.Once && f.Retire == "":
 		return &KeyExistsError{Path: file.Name()}
 	case !same && f.Once:
@@ -198,6 +203,15 @@ func (p *plan) compareFile(t *tree, f stack.File, uid int) error {
 	}
 	p.files = append(p.files, work)
 	return nil
+}
+
+// replaces makes sure that a key is written over no other one than it may be.
+func replaces(t *tree, f stack.File) error {
+	have, _, err := t.read(f.Path)
+	if err == nil && !bytes.Equal(have, f.Replaces) {
+		err = &KeyExistsError{Path: t.root.join(f.Path)}
+	}
+	return err
 }
 
 // retire keeps the key that a file replaces, under another name, in the same

@@ -60,7 +60,7 @@ func readUserFile(path string, private bool) ([]byte, error) {
 		return nil, diskError("reading", path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &KindError{Path: path, Have: kindOf(info.Mode()), Want: "a file"}
+		return nil, &KindError{Path: path, Have: kindOf(info.Mode()), Want: "a file", Outside: true}
 	}
 	if mode := info.Mode().Perm(); private && mode&0o077 != 0 {
 		return nil, &ModeError{Path: path, Have: mode, Want: mode & 0o700}

@@ -244,3 +244,80 @@ func TestExport(t *testing.T) {
 		t.Errorf("the certificate is %q", data)
 	}
 }
+
+// rewritten is one key before (1) and after (2) it was encrypted.
+func rewritten(version int) []stack.File {
+	return []stack.File{key("ca/ca.key", fmt.Sprint("form ", version)), file("ca/ca.crt", fmt.Sprint("beside ", version))}
+}
+
+func rewrite() []stack.File {
+	files := rewritten(2)
+	files[0].Replaces = rewritten(1)[0].Data
+	return files
+}
+
+func childRewrite(root string) error {
+	d := childDir(root)
+	if _, err := d.Lock(context.Background()); err != nil {
+		return err
+	}
+	_, err := d.Write(rewrite())
+	return err
+}
+
+// TestRewriteKey: a key may take the place of the one that it says, and of no
+// other; nothing of the old one is left in the directory.
+func TestRewriteKey(t *testing.T) {
+	d := beginWith(t, rewritten(1))
+	lock(t, d)
+	if changes := write(t, d, rewrite()); !slices.Equal(changes.Replaced, []string{"ca/ca.key", "ca/ca.crt"}) {
+		t.Errorf("changed %+v", changes)
+	}
+	if got, want := mustList(t, d.Root()), wantListing(rewritten(2)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if heldSomewhere(t, d.Root(), "form 1") {
+		t.Error("the old form is still somewhere")
+	}
+	if again := write(t, d, rewrite()); !again.Empty() {
+		t.Errorf("the second write changed %v", again.Paths())
+	}
+	for name, stranger := range map[string][]byte{"another key": []byte("of somebody"), "no key": {}} {
+		files := rewritten(3)
+		files[0].Replaces = stranger
+		_, err := d.Write(files)
+		if _, ok := errors.AsType[*KeyExistsError](err); !ok {
+			t.Errorf("a key that replaces %s: %v", name, err)
+		}
+	}
+	if got, want := mustList(t, d.Root()), wantListing(rewritten(2)); got != want {
+		t.Errorf("refused, and yet\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestKilledRewriting: the key is there in one form or in the other at every
+// moment, and after the next Lock in one alone.
+func TestKilledRewriting(t *testing.T) {
+	t.Parallel()
+	seen := map[int]int{}
+	for n := 1; ; n++ {
+		when := fmt.Sprintf("killed before operation %d", n)
+		d := beginWith(t, rewritten(1))
+		if !runKilled(t, "rewrite", d.Root(), n) {
+			visibleOf(t, d, "not killed", rewritten, 2)
+			break
+		}
+		before := visibleOf(t, d, when, rewritten, 1, 2)
+		seen[before]++
+		lock(t, d)
+		if after := visibleOf(t, d, when+", locked", rewritten, 1, 2); after != before {
+			t.Fatalf("%s: version %d was visible, after Lock %d is", when, before, after)
+		}
+		if got, want := mustList(t, d.Root()), wantListing(rewritten(before)); got != want {
+			t.Fatalf("%s: after Lock there is\n%s\nwant\n%s", when, got, want)
+		}
+	}
+	if seen[1] < 8 || seen[2] < 4 {
+		t.Errorf("old files after %d kills, new ones after %d: the sweep missed a part", seen[1], seen[2])
+	}
+}
