@@ -52,26 +52,13 @@ func Accept(plan Plan, have Material, file string, certs []*x509.Certificate, no
 		issuer := have.CAs[leaf.Issuer]
 		out := &KeyPair{Cert: certs[i], Key: kp.Key, keyPEM: kp.keyPEM, Chain: chainTo(certs[i], certs, issuer)}
 		findings := Verify(out, NewTrustBundle(issuer.Anchor()), Want{leaf.Role, leaf.SANs}, now)
-		return leaf, out, append(findings, serialTaken(out, have, leaf.Name)...), nil
+		return leaf, out, append(findings, have.serialTaken(out, leaf.Name)...), nil
 	}
 	unrequested := &UnrequestedError{File: file}
 	for _, cert := range certs {
 		unrequested.Subjects = append(unrequested.Subjects, cert.Subject.CommonName)
 	}
 	return LeafPlan{}, nil, nil, unrequested
-}
-
-// serialTaken finds another leaf of the same issuer with the same serial number.
-func serialTaken(kp *KeyPair, have Material, name string) []Finding {
-	for other, pair := range have.Leaves {
-		if other == name || pair.Cert == nil {
-			continue
-		}
-		if string(pair.Cert.RawIssuer) == string(kp.Cert.RawIssuer) && pair.Serial() == kp.Serial() {
-			return []Finding{{kp.Cert.Subject.CommonName, "has the serial number of " + pair.Cert.Subject.CommonName}}
-		}
-	}
-	return nil
 }
 
 // chainTo orders the certificates between a leaf and the root, taking them from

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -156,8 +157,27 @@ func Import(ctx context.Context, d Deps, spec stack.Spec, signed []Signed) ([]Im
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	_, err = d.Store.Write(files)
+	record, err := dr.imported(have, out, d.Now())
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.Store.Write(append(files, record...))
 	return out, err
+}
+
+// imported is the record with what was imported. Before the first up there is
+// none, and that one makes it.
+func (dr *draft) imported(have pki.Material, imported []Imported, now time.Time) ([]stack.File, error) {
+	if dr.prior.state == nil {
+		return nil, nil
+	}
+	s, r := *dr.prior.state, records{issued: dr.prior.state.Issued, material: have, now: now}
+	for _, i := range imported {
+		r.add(pki.Step{Action: pki.Keep, Name: i.Leaf})
+	}
+	s.Issued = r.closed()
+	file, err := stack.JSONFile(stack.FileState, s)
+	return []stack.File{file}, err
 }
 
 func (d Deps) accept(plan pki.Plan, have pki.Material, s Signed) (pki.LeafPlan, *pki.KeyPair, error) {
