@@ -3,10 +3,10 @@
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help up down build test check bench golden daemons setup clean fuzz vuln
+.PHONY: help up down build test check bench bench-issue golden daemons setup clean fuzz vuln
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build daemons ## set up everything that is missing, then run certyard up
 	bin/certyard up
@@ -42,6 +42,10 @@ golden: ## rewrite the golden files of rendering and of the command line
 bench: build daemons ## print the numbers: medians beside docker compose and other tools
 	$(GO) run ./scripts/bench
 	$(GO) test ./pki -run '^$$' -bench . -benchtime 2s
+	$(MAKE) bench-issue
+
+bench-issue: ## fail where issuing takes more than 1.5 times what nobody can leave out
+	$(GO) test ./pki -run '^$$' -bench IssueP256 -benchtime 2s -count 5 | awk -v unit=times -v limit=1.5 -f scripts/bench/limit.awk
 
 FUZZTIME ?= 30s
 

@@ -18,7 +18,7 @@ import (
 // an *[UnsignedError] each. A step that would replace a key or that does not
 // belong to the plan is an error.
 func Apply(ctx context.Context, plan Plan, have Material, steps []Step, authorities map[string]Authority, now time.Time) (Material, error) {
-	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}}
+	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Used: have.Used}
 	maps.Copy(out.CAs, have.CAs)
 	maps.Copy(out.Leaves, have.Leaves)
 	a := applier{plan: plan, have: have, out: out, authorities: maps.Clone(authorities), now: now}
@@ -186,7 +186,7 @@ func (a *applier) verified() (Material, error) {
 	if err := errors.Join(a.unsigned...); err != nil {
 		return Material{}, err
 	}
-	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}}
+	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Used: a.out.Used}
 	var findings []Finding
 	for _, plan := range a.plan.CAs {
 		ca := a.out.CAs[plan.Name]
@@ -204,25 +204,9 @@ func (a *applier) verified() (Material, error) {
 		findings = append(findings, Verify(kp, a.trust(leaf), Want{leaf.Role, leaf.SANs}, a.now)...)
 		out.Leaves[leaf.Name] = kp
 	}
-	findings = append(findings, sameSerial(a.plan, out)...)
+	findings = append(findings, out.sameSerials(a.plan)...)
 	if len(findings) > 0 {
 		return Material{}, fmt.Errorf("verifying what was issued: %w", &FindingsError{findings})
 	}
 	return out, nil
-}
-
-// sameSerial finds leaves of one issuer with one serial number, which RFC 5280
-// (section 4.1.2.2) forbids and revocation would confuse.
-func sameSerial(plan Plan, m Material) []Finding {
-	var out []Finding
-	seen := map[string]string{}
-	for _, leaf := range plan.Leaves {
-		kp := m.Leaves[leaf.Name]
-		id := string(kp.Cert.RawIssuer) + kp.Serial()
-		if other, ok := seen[id]; ok {
-			out = append(out, Finding{kp.Cert.Subject.CommonName, "has the serial number of " + other})
-		}
-		seen[id] = kp.Cert.Subject.CommonName
-	}
-	return out
 }

@@ -93,10 +93,7 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	request := x509.CertificateRequest{Subject: pkix.Name{
-		CommonName:   caCommonName(plan, ski),
-		Organization: []string{organization},
-	}}
+	subject := pkix.Name{CommonName: caCommonName(plan, ski), Organization: []string{organization}}
 	notBefore, notAfter := now.UTC().Truncate(time.Second).Add(-backdate), now.UTC().Truncate(time.Second).Add(plan.Validity)
 	if !self {
 		notBefore, notAfter = withinCA(parent, notBefore, notAfter)
@@ -105,7 +102,7 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := s.sign(key, request, cfsigner.SignRequest{NotBefore: notBefore, NotAfter: notAfter, Extensions: extensions})
+	cert, err := s.sign(key, subject, cfsigner.SignRequest{NotBefore: notBefore, NotAfter: notAfter, Extensions: extensions})
 	if err != nil {
 		return nil, err
 	}
@@ -323,8 +320,8 @@ func newSigner(issuer *KeyPair, cert *x509.Certificate, profile config.SigningPr
 }
 
 // sign signs a certificate for a key.
-func (s *cfsslSigner) sign(key crypto.Signer, request x509.CertificateRequest, details cfsigner.SignRequest) (*x509.Certificate, error) {
-	csr, err := requestPEM(&request, key)
+func (s *cfsslSigner) sign(key crypto.Signer, subject pkix.Name, details cfsigner.SignRequest) (*x509.Certificate, error) {
+	csr, err := requestPEM(subject, nil, key)
 	if err != nil {
 		return nil, err
 	}

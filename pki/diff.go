@@ -34,6 +34,8 @@ type Step struct {
 type Material struct {
 	CAs    map[string]*KeyPair
 	Leaves map[string]*KeyPair
+	// Used are serial numbers that leaves had before.
+	Used []UsedSerial
 }
 
 // Diff compares the plan with what there is and returns a step for each CA and

@@ -1,14 +1,14 @@
 package pki_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +19,6 @@ import (
 
 	"github.com/certyard/certyard/pki"
 )
-
-// These tests happen today, not at the fixed time of the others: certtool and
-// NSS take no other time in every version.
 
 // question is what a peer asks an engine: is this pair good for the host and
 // the role, now, if these are trusted?
@@ -35,16 +32,18 @@ type question struct {
 // engine is one verifier. It returns why it refuses, and nil if it accepts.
 type engine struct {
 	name string
-	tool string // the command, "" for none
+	tool string   // the command, "" for none
+	only pki.Role // the only role that it judges, "" for both
 	ask  func(t *testing.T, q question) error
 }
 
 func engines() []engine {
 	return []engine{
-		{"Go", "", askGo},
-		{"OpenSSL", "openssl", askOpenSSL},
-		{"GnuTLS", "certtool", askGnuTLS},
-		{"NSS", "certutil", askNSS},
+		{"Go", "", "", askGo},
+		{"OpenSSL", "openssl", "", askOpenSSL},
+		{"GnuTLS", "certtool", "", askGnuTLS},
+		{"NSS certutil", "certutil", "", askCertutil},
+		{"NSS tstclnt", "tstclnt", pki.RoleServer, askTstclnt},
 	}
 }
 
@@ -104,51 +103,138 @@ func askGnuTLS(t *testing.T, q question) error {
 	return runTool(t, "certtool", args...)
 }
 
-// askNSS has no way to ask for a name: certutil checks chain, usage and time,
-// and so the rows about names are put to the other three.
-func askNSS(t *testing.T, q question) error {
-	db := "sql:" + t.TempDir()
-	if err := runTool(t, "certutil", "-N", "-d", db, "--empty-password"); err != nil {
-		t.Fatal(err)
-	}
-	var unknown error
-	add := func(name, trust string, cert *x509.Certificate) {
-		err := runTool(t, "certutil", "-A", "-d", db, "-n", name, "-t", trust, "-i", certsFile(t, cert))
-		switch {
-		case err == nil:
-		case cert.PublicKeyAlgorithm == x509.Ed25519 && strings.Contains(err.Error(), "SEC_ERROR_ADDING_CERT"):
-			unknown = errNoEd25519
-		default:
-			t.Fatalf("adding %s: %v", name, err)
-		}
-	}
-	name := "leaf"
-	for i, cert := range q.trust {
-		trust := "CT,," // for servers and for clients
-		if cert.Equal(q.pair.Cert) {
-			trust = "P,," // a peer that is trusted by itself
-		}
-		if cert.Equal(q.pair.Cert) {
-			name = fmt.Sprintf("trusted %d", i)
-		}
-		add(fmt.Sprintf("trusted %d", i), trust, cert)
-	}
-	for i, cert := range q.pair.Chain {
-		add(fmt.Sprintf("chain %d", i), ",,", cert)
-	}
-	if name == "leaf" {
-		add(name, ",,", q.pair.Cert)
-	}
-	if unknown != nil {
-		return unknown
-	}
+// askCertutil has NSS judge chain, usage and time.
+func askCertutil(t *testing.T, q question) error {
 	usage := map[pki.Role]string{pki.RoleServer: "V", pki.RoleClient: "C"}[q.role]
-	return runTool(t, "certutil", "-V", "-d", db, "-n", name, "-u", usage, "-e")
+	db := newNSSDatabase(t, q.trust)
+	nickname := ""
+	for i, cert := range q.pair.Certs() {
+		if at := slices.IndexFunc(q.trust, cert.Equal); i == 0 && at >= 0 { // a server that signs itself
+			nickname = trustedName(at)
+			continue
+		}
+		db.add(t, fmt.Sprintf("shown%d", i), ",,", cert)
+	}
+	if nickname == "" {
+		nickname = "shown0"
+	}
+	fmt.Fprintf(&db.batch, "-V -d %s -n %s -u %s -e\n", db.name, nickname, usage)
+	out, err := db.run(t)
+	if err == nil && !strings.Contains(out, "certificate is valid") {
+		t.Fatalf("certutil judged nothing: %s", out)
+	}
+	return err
 }
 
-// errNoEd25519 is what NSS says to the one key type that it does not know; later
-// versions may.
-var errNoEd25519 = errors.New("this NSS knows no Ed25519")
+// askTstclnt has a client of NSS shake hands with a server that shows the pair.
+func askTstclnt(t *testing.T, q question) error {
+	db := newNSSDatabase(t, q.trust)
+	if _, err := db.run(t); err != nil {
+		return err
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{q.pair.TLS()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- serveOne(listener) }()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = runTool(t, "tstclnt", "-4", "-h", "127.0.0.1", "-p", port, "-a", q.host, "-d", db.name, "-V", "tls1.2:", "-Q")
+	if closed := listener.Close(); closed != nil {
+		t.Fatal(closed)
+	}
+	// What the server saw says whether the client got as far as to judge.
+	if s := <-served; err == nil && s != nil {
+		t.Fatalf("tstclnt is content, and the server says %v", s)
+	}
+	return err
+}
+
+// serveOne shakes hands with one client and waits until it has gone.
+func serveOne(listener net.Listener) error {
+	conn, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	return conn.(*tls.Conn).Handshake()
+}
+
+// nssDatabase is a database of NSS, and what certutil has to do with it. One
+// process does all of it.
+type nssDatabase struct {
+	dir, name string
+	batch     bytes.Buffer
+}
+
+// newNSSDatabase begins a database in which the certificates are trusted, for
+// servers and for clients.
+func newNSSDatabase(t *testing.T, trust []*x509.Certificate) *nssDatabase {
+	t.Helper()
+	dir := memoryDir(t)
+	db := &nssDatabase{dir: dir, name: "sql:" + dir}
+	fmt.Fprintf(&db.batch, "-N -d %s --empty-password\n", db.name)
+	for i, cert := range trust {
+		db.add(t, trustedName(i), "CT,,", cert)
+	}
+	return db
+}
+
+func trustedName(i int) string { return fmt.Sprintf("trusted%d", i) }
+
+func (db *nssDatabase) add(t *testing.T, nickname, trust string, cert *x509.Certificate) {
+	t.Helper()
+	fmt.Fprintf(&db.batch, "-A -d %s -n %s -t %s -i %s\n", db.name, nickname, trust, certsFile(t, cert))
+}
+
+func (db *nssDatabase) run(t *testing.T) (string, error) {
+	t.Helper()
+	file := filepath.Join(db.dir, "batch")
+	if err := os.WriteFile(file, db.batch.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return toolOutput(t, "certutil", "-B", "-d", db.name, "-i", file)
+}
+
+// memoryDir is a directory that takes no time to be synced, where there is one:
+// NSS syncs each of its databases many times.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "certyard-nss-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// nssVersion returns the version of NSS, as 3.87.
+func nssVersion(t *testing.T) (major, minor int) {
+	t.Helper()
+	db := newNSSDatabase(t, nil)
+	if _, err := db.run(t); err != nil {
+		t.Fatal(err)
+	}
+	out, err := toolOutput(t, "modutil", "-force", "-dbdir", db.name, "-list", "NSS Internal PKCS #11 Module")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, _ := strings.Cut(out, "Library Version: ")
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		t.Fatalf("reading NSS's version: %v in %s", err, out)
+	}
+	return major, minor
+}
 
 func certsFile(t *testing.T, certs ...*x509.Certificate) string {
 	t.Helper()
@@ -165,221 +251,22 @@ func certsFile(t *testing.T, certs ...*x509.Certificate) string {
 
 func runTool(t *testing.T, name string, args ...string) error {
 	t.Helper()
+	_, err := toolOutput(t, name, args...)
+	return err
+}
+
+func toolOutput(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 	out, err := cmd.CombinedOutput()
-	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
-		t.Fatalf("running %s: %v", name, err)
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok || ctx.Err() != nil {
+		t.Fatalf("running %s: %v, %v", name, err, ctx.Err())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %s", err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("%s: %s", err, strings.TrimSpace(string(out)))
 	}
-	return nil
-}
-
-// mode is one way of signing the servers' leaves.
-type mode struct {
-	name string
-	plan func(t testing.TB, key pki.KeyType) (pki.Plan, pki.Material)
-}
-
-func modes() []mode {
-	return []mode{
-		{"single", func(t testing.TB, key pki.KeyType) (pki.Plan, pki.Material) {
-			return modePlan(t, key, pki.CAName, rootPlan(key)), pki.Material{}
-		}},
-		{"two-tier", func(t testing.TB, key pki.KeyType) (pki.Plan, pki.Material) {
-			issuing := rootPlan(key)
-			issuing.Name, issuing.Issuer = pki.CAIssuing, pki.CAName
-			return modePlan(t, key, pki.CAIssuing, rootPlan(key), issuing), pki.Material{}
-		}},
-		{"given", func(t testing.TB, key pki.KeyType) (pki.Plan, pki.Material) {
-			root := forgedToday(t, nil, asCA)
-			issuing := forgedToday(t, root, func(c *x509.Certificate) {
-				asCA(c)
-				c.Subject.CommonName, c.MaxPathLenZero = "issuing", true
-			})
-			issuing.Chain = []*x509.Certificate{root.Cert}
-			given := rootPlan(key)
-			given.Keyholder = pki.KeyGiven
-			return modePlan(t, key, pki.CAName, given), pki.Material{CAs: onlyCA(issuing)}
-		}},
-		{"self-signed", func(t testing.TB, key pki.KeyType) (pki.Plan, pki.Material) {
-			return modePlan(t, key, ""), pki.Material{}
-		}},
-	}
-}
-
-func rootPlan(key pki.KeyType) pki.CAPlan {
-	return pki.CAPlan{Name: pki.CAName, Stack: "yard", Key: key, Validity: 3650 * day,
-		Constraints: pki.Constraints{DNS: []string{"registry", "localhost", "lan"}, IPs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
-}
-
-// modePlan has a server and a client, below the CAs and a client CA.
-func modePlan(t testing.TB, key pki.KeyType, issuer string, cas ...pki.CAPlan) pki.Plan {
-	t.Helper()
-	clients := rootPlan(key)
-	clients.Name = pki.CAClient
-	plan := pki.Plan{CAs: append(cas, clients)}
-	plan.Leaves = []pki.LeafPlan{
-		{Name: "registry", Role: pki.RoleServer, Issuer: issuer, CommonName: "yard registry", Key: key, Validity: 90 * day,
-			SANs: mustSANs(t, "registry", "build.lan", "*.build.lan", "localhost", "127.0.0.1", "::1")},
-		{Name: "client", Role: pki.RoleClient, Issuer: pki.CAClient, CommonName: "yard client", Key: key, Validity: 90 * day},
-	}
-	return plan
-}
-
-// forgedToday is forged, with dates around today.
-func forgedToday(t testing.TB, parent *pki.KeyPair, edit func(*x509.Certificate)) *pki.KeyPair {
-	t.Helper()
-	return forged(t, parent, func(c *x509.Certificate) {
-		if edit != nil {
-			edit(c)
-		}
-		shift := time.Since(now)
-		c.SerialNumber = new(big.Int).SetInt64(time.Now().UnixNano())
-		c.NotBefore, c.NotAfter = c.NotBefore.Add(shift), c.NotAfter.Add(shift)
-	})
-}
-
-// made carries a plan out today, or that much later.
-func made(t testing.TB, plan pki.Plan, have pki.Material, later time.Duration) pki.Material {
-	t.Helper()
-	now := time.Now().Add(later)
-	steps, err := pki.Diff(plan, have, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := pki.Apply(t.Context(), plan, have, steps, nil, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// TestEnginesAccept: what is issued, in every mode and of every key type, is
-// accepted by every engine.
-func TestEnginesAccept(t *testing.T) {
-	needTools(t)
-	for _, m := range modes() {
-		for _, key := range pki.KeyTypes() {
-			t.Run(m.name+"/"+string(key), func(t *testing.T) {
-				t.Parallel()
-				plan, have := m.plan(t, key)
-				out := made(t, plan, have, 0)
-				server := question{out.Leaves["registry"], out.Trust(plan, pki.RoleServer).Certs(), "", pki.RoleServer}
-				for _, e := range engines() {
-					for _, host := range []string{"registry", "x.build.lan", "127.0.0.1"} {
-						q := server
-						if q.host = host; e.name == "NSS" {
-							q.host = ""
-						}
-						if err := e.ask(t, q); err != nil && !errors.Is(err, errNoEd25519) {
-							t.Errorf("%s refuses the server as %s: %v", e.name, host, err)
-						}
-						if e.name == "NSS" {
-							break
-						}
-					}
-					client := question{out.Leaves["client"], out.Trust(plan, pki.RoleClient).Certs(), "", pki.RoleClient}
-					if err := e.ask(t, client); err != nil && !errors.Is(err, errNoEd25519) {
-						t.Errorf("%s refuses the client: %v", e.name, err)
-					}
-				}
-			})
-		}
-	}
-}
-
-// TestEnginesBundles: two generations of a CA are trusted in either order.
-func TestEnginesBundles(t *testing.T) {
-	needTools(t)
-	for _, m := range modes()[:2] {
-		plan, have := m.plan(t, pki.ECDSAP256)
-		old, current := made(t, plan, have, 0), made(t, plan, have, 0)
-		trust := []*x509.Certificate{old.CAs[pki.CAName].Cert, current.CAs[pki.CAName].Cert}
-		for _, order := range []string{"old first", "new first"} {
-			for _, out := range []pki.Material{old, current} {
-				for _, e := range engines() {
-					if err := e.ask(t, question{out.Leaves["registry"], trust, "", pki.RoleServer}); err != nil {
-						t.Errorf("%s, %s: %s refuses: %v", m.name, order, e.name, err)
-					}
-				}
-			}
-			slices.Reverse(trust)
-		}
-	}
-}
-
-// TestEnginesRefuse: every engine refuses what is wrong. An engine that does not
-// is named in the row, with the reason.
-func TestEnginesRefuse(t *testing.T) {
-	needTools(t)
-	for _, m := range modes()[:2] {
-		plan, have := m.plan(t, pki.ECDSAP256)
-		out, other := made(t, plan, have, 0), made(t, plan, have, 0)
-		issuer := out.CAs[plan.Leaves[0].Issuer]
-		forge := func(edit func(*x509.Certificate)) *pki.KeyPair {
-			kp := forgedToday(t, issuer, edit)
-			kp.Chain = out.Leaves["registry"].Chain
-			return kp
-		}
-		good := question{out.Leaves["registry"], out.Trust(plan, pki.RoleServer).Certs(), "registry", pki.RoleServer}
-		with := func(change func(*question)) question { q := good; change(&q); return q }
-		for _, c := range []struct {
-			name    string
-			q       question
-			accepts map[string]string // engine -> why it does not refuse
-		}{
-			{"wrong name", with(func(q *question) { q.host = "other.lan" }), map[string]string{"NSS": "certutil has no way to ask for a name"}},
-			{"wrong address", with(func(q *question) { q.host = "127.0.0.2" }), map[string]string{"NSS": "certutil has no way to ask for a name"}},
-			{"server as client", with(func(q *question) { q.role, q.host = pki.RoleClient, "" }), nil},
-			{"client as server", question{out.Leaves["client"], out.Trust(plan, pki.RoleClient).Certs(), "", pki.RoleServer}, nil},
-			{"outside the constraints", with(func(q *question) {
-				q.pair, q.host = forge(func(c *x509.Certificate) { c.DNSNames = []string{"example.com"} }), "example.com"
-			}), nil},
-			{"address outside the constraints", with(func(q *question) {
-				q.pair, q.host = forge(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, []net.IP{net.IPv4(8, 8, 8, 8).To4()} }), "8.8.8.8"
-			}), nil},
-			{"expired", with(func(q *question) { q.pair = forge(shifted(-200 * day)) }), nil},
-			{"not yet valid", with(func(q *question) { q.pair = forge(shifted(30 * day)) }), nil},
-			{"unknown CA", with(func(q *question) { q.trust = other.Trust(plan, pki.RoleServer).Certs() }), nil},
-			{"same subject, another key", with(func(q *question) { q.trust = []*x509.Certificate{twin(t, out.CAs[pki.CAName]).Cert} }), nil},
-			{"signed by a leaf", with(func(q *question) {
-				leaf := out.Leaves["registry"]
-				q.pair = forgedToday(t, leaf, nil)
-				q.pair.Chain = leaf.Certs()
-			}), nil},
-		} {
-			for _, e := range engines() {
-				err := e.ask(t, c.q)
-				if why, excused := c.accepts[e.name]; excused {
-					if err != nil {
-						t.Errorf("%s, %s: %s refuses now (%v), though %q: take the exception out", m.name, c.name, e.name, err, why)
-					}
-					continue
-				}
-				if err == nil {
-					t.Errorf("%s, %s: %s accepts", m.name, c.name, e.name)
-				}
-			}
-		}
-	}
-}
-
-// shifted is an edit that moves the validity. NSS accepts what becomes valid
-// within a day, so it has to be far.
-func shifted(by time.Duration) func(*x509.Certificate) {
-	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.Add(by), c.NotAfter.Add(by) }
-}
-
-// twin is a CA with the same subject and another key.
-func twin(t *testing.T, ca *pki.KeyPair) *pki.KeyPair {
-	t.Helper()
-	return forgedToday(t, nil, func(c *x509.Certificate) {
-		asCA(c)
-		c.RawSubject = ca.Cert.RawSubject
-	})
+	return string(out), nil
 }

@@ -95,7 +95,7 @@ type Accepted struct {
 // an *[UnrequestedError], and with two for one key a *[TwiceError].
 func Accept(plan Plan, have Material, file string, certs []*x509.Certificate, now time.Time) ([]Accepted, error) {
 	var out []Accepted
-	leaves := maps.Clone(have.Leaves)
+	have.Leaves = maps.Clone(have.Leaves) // the caller keeps its own
 	for _, leaf := range plan.Leaves {
 		kp := have.Leaves[leaf.Name]
 		ca, _ := plan.ca(leaf.Issuer)
@@ -114,8 +114,8 @@ func Accept(plan Plan, have Material, file string, certs []*x509.Certificate, no
 		issuer := have.CAs[leaf.Issuer]
 		pair := &KeyPair{Cert: mine[0], Key: kp.Key, keyPEM: kp.keyPEM, Chain: chainTo(mine[0], certs, issuer)}
 		findings := Verify(pair, NewTrustBundle(issuer.Anchor()), Want{leaf.Role, leaf.SANs}, now)
-		findings = append(findings, serialTaken(pair, leaves, leaf.Name)...)
-		leaves[leaf.Name] = pair
+		findings = append(findings, have.serialTaken(pair, leaf.Name)...)
+		have.Leaves[leaf.Name] = pair
 		out = append(out, Accepted{leaf, pair, findings})
 	}
 	if out == nil {
@@ -126,19 +126,6 @@ func Accept(plan Plan, have Material, file string, certs []*x509.Certificate, no
 		return nil, unrequested
 	}
 	return out, nil
-}
-
-// serialTaken finds another leaf of the same issuer with the same serial number.
-func serialTaken(kp *KeyPair, leaves map[string]*KeyPair, name string) []Finding {
-	for other, pair := range leaves {
-		if other == name || pair.Cert == nil {
-			continue
-		}
-		if string(pair.Cert.RawIssuer) == string(kp.Cert.RawIssuer) && pair.Serial() == kp.Serial() {
-			return []Finding{{kp.Cert.Subject.CommonName, "has the serial number of " + pair.Cert.Subject.CommonName}}
-		}
-	}
-	return nil
 }
 
 // chainTo orders the certificates between a leaf and the root, taking them from

@@ -2,8 +2,14 @@ package pki_test
 
 import (
 	"bytes"
-	"strings"
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"slices"
 	"testing"
+
+	"github.com/youmark/pkcs8"
 
 	"github.com/certyard/certyard/pki"
 )
@@ -29,6 +35,9 @@ func seeds(t testing.TB) [][]byte {
 	}
 }
 
+// fuzzed is the most that the fuzz targets look at: more only takes longer.
+const fuzzed = 16 << 10
+
 // FuzzTrustBundle: what is accepted holds certificates alone, and comes back the
 // same from its own text.
 func FuzzTrustBundle(f *testing.F) {
@@ -36,12 +45,18 @@ func FuzzTrustBundle(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > fuzzed {
+			return
+		}
 		bundle, err := pki.ParseTrustBundle(data)
 		if err != nil {
 			return
 		}
-		if bytes.Contains(data, []byte("PRIVATE KEY-----")) && bytes.Contains(data, []byte("-----BEGIN ")) && strings.Contains(string(bundle.PEM()), "PRIVATE") {
-			t.Error("a key is in a trust bundle")
+		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+			holds := func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, block.Bytes) }
+			if block.Type != "CERTIFICATE" || !slices.ContainsFunc(bundle.Certs(), holds) {
+				t.Errorf("a %s was passed over", block.Type)
+			}
 		}
 		again, err := pki.ParseTrustBundle(bundle.PEM())
 		if err != nil || !bytes.Equal(again.PEM(), bundle.PEM()) || len(bundle.Certs()) == 0 {
@@ -50,15 +65,70 @@ func FuzzTrustBundle(f *testing.F) {
 	})
 }
 
-// FuzzPEMPair: no text stops the program, a pair that is accepted matches, and
-// no error quotes a key.
+// sealed is a CA's key in the encryption that we write, and cheap to open.
+func sealed(t testing.TB, key crypto.Signer) []byte {
+	t.Helper()
+	der, err := pkcs8.MarshalPrivateKey(key, []byte(sesame), &pkcs8.Opts{
+		Cipher: pkcs8.AES256CBC, KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 16, IterationCount: 10, HMACHash: crypto.SHA256},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})
+}
+
+const sesame = "sesame"
+
+// cheap reports whether a key asks for little to be opened. What may be asked
+// for at most is in TestHostileEncryption, and takes too long here.
+func cheap(key []byte) bool {
+	block, _ := pem.Decode(key)
+	var outer struct {
+		Algorithm struct {
+			ID     asn1.ObjectIdentifier
+			Params struct {
+				KDF struct {
+					ID     asn1.ObjectIdentifier
+					Params struct {
+						Salt       []byte
+						Iterations int
+						Length     asn1.RawValue `asn1:"optional"`
+						PRF        asn1.RawValue `asn1:"optional"`
+					}
+				}
+				Scheme asn1.RawValue
+			}
+		}
+		Data []byte
+	}
+	if _, err := asn1.Unmarshal(block.Bytes, &outer); err != nil {
+		return false
+	}
+	return outer.Algorithm.Params.KDF.Params.Iterations <= 1000
+}
+
+// FuzzPEMPair: no text stops the program, a pair that is accepted matches, an
+// encrypted key is opened by its passphrase alone, and no error quotes a key.
 func FuzzPEMPair(f *testing.F) {
 	all := seeds(f)
+	ca := issued(f, yardPlan(f), now).CAs["ca"]
+	locked, err := pki.PEMPair{Cert: ca.CertPEM(), Key: sealed(f, ca.Key), MayLock: true}.Parse()
+	if err != nil || !locked.Locked() {
+		f.Fatal("the seed is no encrypted key: ", err)
+	}
+	if _, err := locked.Unlock([]byte(sesame)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ca.CertPEM(), sealed(f, ca.Key), true)
+	f.Add(ca.CertPEM(), sealed(f, forged(f, nil, asCA).Key), true)
 	for i, cert := range all {
 		f.Add(cert, all[(i+1)%len(all)], true)
 		f.Add(cert, all[1], false)
 	}
 	f.Fuzz(func(t *testing.T, cert, key []byte, loose bool) {
+		if len(cert)+len(key) > fuzzed {
+			return
+		}
 		kp, err := pki.PEMPair{Name: "CA", CertFile: "c", KeyFile: "k", Cert: cert, Key: key, CertOnly: loose, KeyOnly: loose, MayLock: loose}.Parse()
 		if err != nil {
 			if kp != nil || len(err.Error()) > 2000 {
@@ -70,8 +140,14 @@ func FuzzPEMPair(f *testing.F) {
 			return // both are missing
 		}
 		if kp.Locked() {
+			if !cheap(key) || kp.Cert == nil {
+				return
+			}
 			if _, err := kp.Unlock([]byte("passphrase")); err == nil {
 				t.Error("any passphrase opens it")
+			}
+			if open, err := kp.Unlock([]byte(sesame)); err == nil && !pki.Belongs(open.Key, kp.Cert) {
+				t.Error("an opened key that does not belong to its certificate")
 			}
 			return
 		}
@@ -87,6 +163,9 @@ func FuzzContents(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > fuzzed {
+			return
+		}
 		c, err := pki.ParseContents(data)
 		if err != nil {
 			return

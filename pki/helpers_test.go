@@ -1,6 +1,7 @@
 package pki_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -70,6 +71,12 @@ func forged(t testing.TB, parent *pki.KeyPair, edit func(*x509.Certificate)) *pk
 	if err != nil {
 		t.Fatal(err)
 	}
+	return forgedFor(t, key, parent, edit)
+}
+
+// forgedFor is forged for a key that is there.
+func forgedFor(t testing.TB, key crypto.Signer, parent *pki.KeyPair, edit func(*x509.Certificate)) *pki.KeyPair {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(7),
 		Subject:      pkix.Name{CommonName: "registry"},

@@ -116,12 +116,13 @@ func Fingerprint(cert *x509.Certificate) string {
 // Generation returns the short id of a CA: the first 8 hexadecimal digits of
 // its subject key id, which are also the end of its common name. It tells CAs
 // apart that were made for the same stack one after the other.
-func Generation(ca *x509.Certificate) string {
-	ski := ca.SubjectKeyId
-	if len(ski) == 0 { // a CA of another maker
-		ski = subjectKeyID(ca.PublicKey)
+func Generation(ca *x509.Certificate) string { return shortID(keyID(ca)) }
+
+func keyID(ca *x509.Certificate) []byte {
+	if len(ca.SubjectKeyId) == 0 { // a CA of another maker
+		return subjectKeyID(ca.PublicKey)
 	}
-	return shortID(ski)
+	return ca.SubjectKeyId
 }
 
 func shortID(ski []byte) string {

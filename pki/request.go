@@ -3,11 +3,9 @@ package pki
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"fmt"
 	"time"
 )
@@ -36,28 +34,20 @@ type Request struct {
 // NewRequest returns the request for a leaf, signed by its key, valid from the
 // given time on.
 func NewRequest(leaf LeafPlan, key crypto.Signer, now time.Time) (Request, error) {
-	template := x509.CertificateRequest{Subject: leaf.subject(), DNSNames: leaf.SANs.DNS()}
-	// The SANs go in typed. Given as hosts, cfssl would guess what each is,
-	// and make e-mail addresses and URIs of some (local.OverrideHosts).
-	for _, ip := range leaf.SANs.IPs() {
-		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
-	}
-	usages, err := usageExtensions(leaf)
+	extensions, err := usageExtensions(leaf)
 	if err != nil {
 		return Request{}, err
 	}
-	template.ExtraExtensions = usages
-	csr, err := requestPEM(&template, key)
+	if leaf.SANs.Len() > 0 {
+		names, err := sanNames(leaf.SANs)
+		if err != nil {
+			return Request{}, err
+		}
+		extensions = append([]pkix.Extension{names}, extensions...)
+	}
+	csr, err := requestPEM(leaf.subject(), extensions, key)
 	now = now.UTC().Truncate(time.Second)
 	return Request{CSR: csr, Leaf: leaf, NotBefore: now.Add(-backdate), NotAfter: now.Add(leaf.Validity)}, err
-}
-
-func requestPEM(template *x509.CertificateRequest, key crypto.Signer) ([]byte, error) {
-	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
-	if err != nil {
-		return nil, fmt.Errorf("requesting certificate: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
 func (l LeafPlan) subject() pkix.Name {

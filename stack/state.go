@@ -28,14 +28,21 @@ type State struct {
 	Retired []string `json:"retired,omitempty"`
 }
 
-// Issued is the record of one certificate.
+// Issued is the record of one certificate. Issuer key and serial say which one
+// it is to somebody who sees it: RFC 5280 lets no CA use a serial number twice.
+// Records of earlier versions have neither times nor issuer keys.
 type Issued struct {
-	Name        string    `json:"name"`             // of a CA or a leaf
-	Issuer      string    `json:"issuer,omitempty"` // generation of the CA
+	Name        string    `json:"name"`                 // of a CA or a leaf
+	Issuer      string    `json:"issuer,omitempty"`     // generation of the CA
+	IssuerKey   string    `json:"issuer_key,omitempty"` // the CA's whole subject key id
 	Serial      string    `json:"serial"`
 	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256
 	Cause       string    `json:"cause"`
+	Made        time.Time `json:"made,omitzero"` // or taken over
 	NotAfter    time.Time `json:"not_after"`
+	// Removed is since when the certificate is not in force any more: another
+	// one has taken its place, or its client was removed.
+	Removed time.Time `json:"removed,omitzero"`
 }
 
 // Same reports whether two records are of one certificate.

@@ -57,9 +57,12 @@ func TestStateRoundTrip(t *testing.T) {
 func TestStateFormat(t *testing.T) {
 	s := stack.State{
 		Version: 1, Made: now, Spec: mustRead(t, "registry: {publish: ''}"),
-		Facts:   stack.Facts{Privileges: stack.PrivilegesFull, RegistryUID: 65532, RegistryGID: 65532, Images: map[string]string{"registry": "registry:3"}},
-		Files:   map[string]string{"buildkit/certs/ca.crt": "00ff"},
-		Issued:  []stack.Issued{{Name: "registry", Serial: "1f", Cause: "there is none", NotAfter: now}},
+		Facts: stack.Facts{Privileges: stack.PrivilegesFull, RegistryUID: 65532, RegistryGID: 65532, Images: map[string]string{"registry": "registry:3"}},
+		Files: map[string]string{"buildkit/certs/ca.crt": "00ff"},
+		Issued: []stack.Issued{
+			{Name: "registry", Serial: "1f", Cause: "there is none", NotAfter: now},
+			{Name: "clients/bob", Issuer: "00ff00ff", IssuerKey: "00ff00ff0123", Serial: "2f", Fingerprint: "ab", Cause: "there is none", Made: now, NotAfter: now, Removed: now},
+		},
 		Clients: stack.Clients{Generation: 2, Named: []stack.Client{{Name: "ci", Added: now}}}, Retired: []string{"00ff00ff"},
 	}
 	file, err := stack.JSONFile(stack.FileState, s)
@@ -119,6 +122,17 @@ func TestStateFormat(t *testing.T) {
       "serial": "1f",
       "cause": "there is none",
       "not_after": "2026-11-23T09:30:00Z"
+    },
+    {
+      "name": "clients/bob",
+      "issuer": "00ff00ff",
+      "issuer_key": "00ff00ff0123",
+      "serial": "2f",
+      "fingerprint": "ab",
+      "cause": "there is none",
+      "made": "2026-11-23T09:30:00Z",
+      "not_after": "2026-11-23T09:30:00Z",
+      "removed": "2026-11-23T09:30:00Z"
     }
   ],
   "clients": {
@@ -140,6 +154,14 @@ func TestStateFormat(t *testing.T) {
 	}
 	if file.Path != "state.json" || file.Mode != 0o600 || file.Once {
 		t.Errorf("the file is %+v", file)
+	}
+}
+
+// TestOldRecord reads a record of a version that knew no times of it.
+func TestOldRecord(t *testing.T) {
+	s, err := stack.ParseState([]byte(`{"version":1,"issued":[{"name":"ca","serial":"0a","cause":"there is none","not_after":"2026-11-23T09:30:00Z"}]}`))
+	if want := (stack.Issued{Name: "ca", Serial: "0a", Cause: "there is none", NotAfter: now}); err != nil || len(s.Issued) != 1 || s.Issued[0] != want {
+		t.Errorf("got %+v and %v", s.Issued, err)
 	}
 }
 

@@ -2,11 +2,6 @@ package pkitest_test
 
 import (
 	"crypto/tls"
-	"errors"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -15,23 +10,11 @@ import (
 	"github.com/certyard/certyard/pki/pkitest"
 )
 
-// get asks an HTTPS server that shows the pair, as a client that trusts the
-// bundle and wants the host.
-func get(t *testing.T, pair *pki.KeyPair, trust pki.TrustBundle, host string) error {
+// ask is a client that trusts the bundle and wants the host, before a server
+// that shows the pair.
+func ask(t *testing.T, pair *pki.KeyPair, trust pki.TrustBundle, host string) error {
 	t.Helper()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	defer server.Close()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust.Pool(), ServerName: host}}}
-	defer client.CloseIdleConnections()
-	resp, err := client.Get(server.URL)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return errors.Join(err, resp.Body.Close())
+	return get(pair.TLS(), &tls.Config{RootCAs: trust.Pool(), ServerName: host})
 }
 
 // TestFaults: Go's client refuses each fault, for the reason that it names, and
@@ -57,27 +40,21 @@ func TestFaults(t *testing.T) {
 	}
 	for _, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
-			err := get(t, f.Pair, f.Trust, f.Host)
+			err := ask(t, f.Pair, f.Trust, f.Host)
 			if err == nil || want[f.Name] == "" || !strings.Contains(err.Error(), want[f.Name]) {
 				t.Errorf("a server that %s: got %v, want %q", f.Why, err, want[f.Name])
 			}
 		})
 	}
 	ca := pkitest.New(t, time.Now())
-	if err := get(t, ca.Server(t, host), ca.Trust(), host); err != nil {
+	if err := ask(t, ca.Server(t, host), ca.Trust(), host); err != nil {
 		t.Errorf("the sound server: %v", err)
 	}
-	if err := get(t, ca.Forge(t, host, nil), ca.Trust(), host); err != nil {
+	if err := ask(t, ca.Forge(t, host, nil), ca.Trust(), host); err != nil {
 		t.Errorf("a forged server without a fault: %v", err)
 	}
 	below := ca.Issuing(t)
-	if err := get(t, below.Server(t, host), ca.Trust(), host); err != nil {
+	if err := ask(t, below.Server(t, host), ca.Trust(), host); err != nil {
 		t.Errorf("a server of an issuing CA: %v", err)
 	}
 }
-
-func tlsConfig(pair *pki.KeyPair) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
-}
-
-func trusting(bundle pki.TrustBundle) *tls.Config { return &tls.Config{RootCAs: bundle.Pool()} }

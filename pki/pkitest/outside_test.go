@@ -48,6 +48,9 @@ func TestOutside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, example := range []string{"example_ca_test.go", "example_faults_test.go"} {
+		copyAlone(t, example, filepath.Join(dir, example))
+	}
 	// The versions of everything below are ours: a module of one's own would
 	// have them from "go get".
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
@@ -67,5 +70,21 @@ func TestOutside(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %v: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// copyAlone copies an example into a directory of its own, as a reader does who
+// takes just that one.
+func copyAlone(t *testing.T, example, dir string) {
+	t.Helper()
+	data, err := os.ReadFile(example)
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, example), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

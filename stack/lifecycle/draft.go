@@ -156,32 +156,12 @@ func (dr *draft) state(d Deps, files []stack.File) stack.State {
 			s.Files[f.Path] = stack.Sum(f.Data)
 		}
 	}
+	r := records{issued: s.Issued, material: dr.material, now: d.Now()}
 	for _, step := range dr.steps {
-		made := step.Action != pki.Keep && step.Action != pki.Await
-		if !made {
-			step.Cause = "imported"
-		}
-		record := dr.issued(step)
-		if known := slices.ContainsFunc(s.Issued, record.Same); made || !known {
-			s.Issued = append(s.Issued, record)
-		}
+		r.add(step)
 	}
+	s.Issued = r.closed()
 	return s
-}
-
-// issued is the record of a certificate that a step made.
-func (dr *draft) issued(step pki.Step) stack.Issued {
-	kp := dr.material.CAs[step.Name]
-	if kp == nil {
-		kp = dr.material.Leaves[step.Name]
-	}
-	out := stack.Issued{Name: step.Name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Cause: step.Cause, NotAfter: kp.Cert.NotAfter.UTC()}
-	for _, ca := range dr.material.CAs {
-		if ca != kp && slices.Equal(ca.Cert.RawSubject, kp.Cert.RawIssuer) {
-			out.Issuer = pki.Generation(ca.Cert)
-		}
-	}
-	return out
 }
 
 // settleFacts decides what does not depend on the engine.

@@ -104,6 +104,7 @@ func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
 			m.Leaves[name] = kp
 		}
 	}
+	m.Used = p.usedSerials()
 	return m, errors.Join(errs...)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -168,8 +169,27 @@ func Import(ctx context.Context, d Deps, spec stack.Spec, signed []Signed) ([]Im
 		}
 		out = append(out, Imported{Leaf: leaf, File: t.file, Serial: kp.Serial(), Chain: len(kp.Chain)})
 	}
-	_, err = d.Store.Write(files)
+	record, err := dr.imported(have, out, d.Now())
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.Store.Write(append(files, record...))
 	return out, err
+}
+
+// imported is the record with what was imported. Before the first up there is
+// none, and that one makes it.
+func (dr *draft) imported(have pki.Material, imported []Imported, now time.Time) ([]stack.File, error) {
+	if dr.prior.state == nil {
+		return nil, nil
+	}
+	s, r := *dr.prior.state, records{issued: dr.prior.state.Issued, material: have, now: now}
+	for _, i := range imported {
+		r.add(pki.Step{Action: pki.Keep, Name: i.Leaf})
+	}
+	s.Issued = r.closed()
+	file, err := stack.JSONFile(stack.FileState, s)
+	return []stack.File{file}, err
 }
 
 // taken is a certificate that is taken over, and the file that it came in.

@@ -113,10 +113,13 @@ func TestShells(t *testing.T) {
 	}
 }
 
-// TestFish runs where there is a fish; its quoting is in TestFormats too.
+// TestFish has fish read the values; its quoting is in TestFormats too.
 func TestFish(t *testing.T) {
 	if _, err := exec.LookPath("fish"); err != nil {
-		t.Skip("there is no fish")
+		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
+			t.Fatalf("fish is required (scripts/setup test installs it): %v", err)
+		}
+		t.Skipf("needs fish: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), "fish", "--no-config", "-c", "source; env -0")
 	cmd.Stdin = bytes.NewReader(environment(t, withLines(), "fish"))
@@ -144,30 +147,39 @@ func TestDotenv(t *testing.T) {
 	}
 }
 
-// TestDotenvOfNode has another reader, where there is one: Node knows no
-// escapes, so what holds a single quote or ends in a backslash is left out.
-func TestDotenvOfNode(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("there is no node")
-	}
-	vars := slices.DeleteFunc(nasty(), func(v stack.Variable) bool {
-		return strings.Contains(v.Value, "'") || strings.HasSuffix(v.Value, `\`)
+// TestDotenvOfOthers has other readers: a shell, which reads the same quotes and
+// would also run what is in backquotes, and Node where there is one. Node knows
+// no escapes.
+func TestDotenvOfOthers(t *testing.T) {
+	t.Run("sh", func(t *testing.T) {
+		vars := slices.DeleteFunc(nasty(), func(v stack.Variable) bool {
+			return strings.Contains(v.Value, "'") && strings.Contains(v.Value, "`")
+		})
+		commands := slices.Concat([]byte("set -a\n"), environment(t, vars, "dotenv"))
+		compare(t, runShell(t, "sh", commands), vars)
 	})
-	file := filepath.Join(t.TempDir(), "env")
-	if err := os.WriteFile(file, environment(t, vars, "dotenv"), 0o600); err != nil {
-		t.Fatal(err)
+	node, err := exec.LookPath("node")
+	if err != nil || exec.CommandContext(t.Context(), node, "--env-file="+os.DevNull, "-e", "").Run() != nil {
+		return // none, or one that reads no .env files
 	}
-	cmd := exec.CommandContext(t.Context(), node, "--env-file="+file, "-e", "console.log(JSON.stringify(process.env))")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Skipf("this node reads no .env files: %v", err)
-	}
-	got := map[string]string{}
-	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatal(err)
-	}
-	compare(t, got, vars)
+	t.Run("node", func(t *testing.T) {
+		vars := slices.DeleteFunc(nasty(), func(v stack.Variable) bool {
+			return strings.Contains(v.Value, "'") || strings.HasSuffix(v.Value, `\`)
+		})
+		file := filepath.Join(t.TempDir(), "env")
+		if err := os.WriteFile(file, environment(t, vars, "dotenv"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), node, "--env-file="+file, "-e", "console.log(JSON.stringify(process.env))").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatal(err)
+		}
+		compare(t, got, vars)
+	})
 }
 
 // TestEnvFile: the file in the state directory is a .env file: every reader of

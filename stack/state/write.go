@@ -278,11 +278,36 @@ func (t *tree) pending() (*manifest, error) {
 	if data == nil {
 		return nil, err
 	}
-	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	m, err := parseManifest(data)
+	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
 	}
 	return &m, nil
+}
+
+// parseManifest reads COMMIT. It is followed, so it may name nothing that this
+// package would not have written there.
+func parseManifest(data []byte) (manifest, error) {
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return manifest{}, err
+	}
+	paths := slices.Clone(m.Gone)
+	for _, w := range m.Dirs {
+		paths = append(paths, w.Path)
+	}
+	for _, s := range m.Files {
+		if _, err := strconv.ParseUint(s.Name, 10, 31); err != nil {
+			return manifest{}, fmt.Errorf("%q is not the name of a staged file", s.Name)
+		}
+		paths = append(paths, s.Path)
+	}
+	for _, p := range paths {
+		if !fs.ValidPath(p) || p == "." || reserved(p) {
+			return manifest{}, fmt.Errorf("%q is not a path for a file below the state directory", p)
+		}
+	}
+	return m, nil
 }
 
 // dropStage removes .stage. COMMIT goes first: without it the rest is nothing.

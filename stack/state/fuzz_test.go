@@ -1,0 +1,115 @@
+package state
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// manifests are what COMMIT may hold, and whether it is followed.
+func manifests() map[string]bool {
+	return map[string]bool{
+		`{"dirs":[{"path":"ca","uid":0}],"files":[{"name":"0","path":"ca/ca.key","link":true}],"gone":["env"]}`: true,
+		`{"dirs":null,"files":null}`:             true,
+		`{}`:                                     true,
+		`null`:                                   true,
+		``:                                       false,
+		`{`:                                      false,
+		`[]`:                                     false,
+		`{"files":[{"name":"0","path":"../x"}]}`: false,
+		`{"files":[{"name":"0","path":"/etc/passwd"}]}`:         false,
+		`{"files":[{"name":"0","path":"."}]}`:                   false,
+		`{"files":[{"name":"0","path":".lock"}]}`:               false,
+		`{"files":[{"name":"0","path":".stage/COMMIT"}]}`:       false,
+		`{"files":[{"name":"../ca/ca.key","path":"env"}]}`:      false,
+		`{"files":[{"name":"","path":"env"}]}`:                  false,
+		`{"files":[{"name":"COMMIT","path":"env"}]}`:            false,
+		`{"gone":["ca/../../x"]}`:                               false,
+		`{"gone":[""]}`:                                         false,
+		`{"dirs":[{"path":".."}]}`:                              false,
+		`{"dirs":[{"path":"a//b"}]}`:                            false,
+		`{"files":[{"name":"1","path":"a"},{"name":"2","path":`: false,
+		`{"dirs":` + strings.Repeat("[", 100) + `}`:             false,
+	}
+}
+
+func TestParseManifest(t *testing.T) {
+	for text, want := range manifests() {
+		if _, err := parseManifest([]byte(text)); (err == nil) != want {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+// TestManifestOutside: a COMMIT that somebody else wrote moves nothing out of
+// the state directory, and removes nothing there.
+func TestManifestOutside(t *testing.T) {
+	for _, text := range []string{
+		`{"files":[{"name":"0","path":"../stolen"}]}`, `{"files":[{"name":"../env","path":"taken"}]}`, `{"gone":["../victim"]}`,
+	} {
+		d := begin(t, 1)
+		parent := filepath.Dir(d.Root())
+		for path, data := range map[string]string{
+			filepath.Join(parent, "victim"): "x", filepath.Join(d.Root(), stageDir, "0"): "x", filepath.Join(d.Root(), stageDir, commitFile): text,
+		} {
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.Lock(t.Context()); err == nil || !strings.Contains(err.Error(), "COMMIT") {
+			t.Errorf("%s: got %v", text, err)
+		}
+		if _, err := os.Stat(filepath.Join(parent, "victim")); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if _, err := os.Stat(filepath.Join(parent, "stolen")); err == nil {
+			t.Errorf("%s: a file has left the state directory", text)
+		}
+	}
+}
+
+// FuzzParseManifest: what is accepted names files below the state directory
+// alone, and comes back the same.
+func FuzzParseManifest(f *testing.F) {
+	for text := range manifests() {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 16<<10 {
+			return // longer ones only take longer
+		}
+		m, err := parseManifest(data)
+		if err != nil {
+			return
+		}
+		for _, s := range m.Files {
+			if strings.Contains(s.Name, "/") || s.Name == "" || !filepath.IsLocal(s.Path) || s.Path == "." {
+				t.Errorf("it moves %q to %q", s.Name, s.Path)
+			}
+		}
+		for _, p := range m.Gone {
+			if !filepath.IsLocal(p) || p == "." || reserved(p) {
+				t.Errorf("it removes %q", p)
+			}
+		}
+		for _, w := range m.Dirs {
+			if !filepath.IsLocal(w.Path) || w.Path == "." {
+				t.Errorf("it makes %q", w.Path)
+			}
+		}
+		out, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseManifest(out)
+		if err != nil || len(again.Files) != len(m.Files) || !reflect.DeepEqual(again.Dirs, m.Dirs) {
+			t.Errorf("it does not come back: %v", err)
+		}
+	})
+}
