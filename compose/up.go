@@ -58,6 +58,9 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 	if err != nil {
 		return UpResult{}, err
 	}
+	if err := e.oneNetworkEach(ctx, p.Name); err != nil {
+		return UpResult{}, err
+	}
 	err = engine.Create(ctx, p, api.CreateOptions{
 		IgnoreOrphans: true, Inherit: true,
 		Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
@@ -76,7 +79,7 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 	if !slices.ContainsFunc(after, func(c Container) bool { return c.State != "running" }) {
 		return result, nil
 	}
-	if err := engine.Start(ctx, p.Name, api.StartOptions{Project: p}); err != nil {
+	if err := e.startProject(ctx, engine, p.Name, api.StartOptions{Project: p}); err != nil {
 		return result, e.explain(ctx, "starting", p, b, err)
 	}
 	return result, nil
