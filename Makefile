@@ -14,8 +14,9 @@ up: build daemons ## set up everything that is missing, then run certyard up
 down: build ## stop the stack of make up and remove all of it
 	bin/certyard down --volumes --purge --yes
 
+# Without cgo, since it also runs in containers that have no C library.
 build: setup ## build bin/certyard
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/certyard ./cmd/certyard
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/certyard ./cmd/certyard
 
 daemons: setup ## build the daemons for bundled images (four minutes once, then cached)
 	scripts/daemons

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,8 @@ import (
 const (
 	BundledRegistry = "registry"
 	BundledBuildkit = "buildkit"
+	// BundledEdge holds Bundle.Program, and comes from nowhere else.
+	BundledEdge = "edge"
 )
 
 // bundledRepository is where bundled images are tagged, apart from all official
@@ -31,6 +34,8 @@ const bundledRepository = "certyard/bundled-"
 //	<Dir>/linux-<arch>/{buildkitd,buildctl,buildkit-runc,registry,daemons.json}
 type Bundle struct {
 	Dir string
+	// Program is what the image BundledEdge consists of.
+	Program Program
 }
 
 // daemon is what daemons.json says of one file.
@@ -38,6 +43,8 @@ type daemon struct {
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
+	// BuildID identifies a program that no daemons.json describes.
+	BuildID string `json:"build_id,omitempty"`
 }
 
 // recipe says what a bundled image consists of.
@@ -84,6 +91,14 @@ func recipes() map[string]recipe {
 				ExposedPorts: map[string]struct{}{"5000/tcp": {}},
 			},
 		},
+		BundledEdge: {
+			title:    "certyard edge",
+			binaries: []string{programName},
+			// What is mounted here are new volumes, which take over who may
+			// write: the registry's uid is not known here, the builder is root.
+			entries: []entry{{Path: "run/buildkit/", Mode: 0o755}, {Path: "run/registry/", Mode: 0o1777}},
+			config:  v1.Config{Entrypoint: []string{"/usr/bin/" + programName}, Env: []string{path}},
+		},
 		BundledBuildkit: {
 			title:    "BuildKit",
 			binaries: []string{"buildkitd", "buildctl", "buildkit-runc"},
@@ -103,6 +118,7 @@ type bundled struct {
 	recipe
 	tag     name.Tag
 	dir     string
+	file    string // in dir, of the only binary, if it has another name there
 	config  v1.ConfigFile
 	daemons map[string]daemon
 }
@@ -110,6 +126,9 @@ type bundled struct {
 // image describes the bundled image of a kind for an architecture. It reads
 // daemons.json and no binary. Errors are *[BundleError].
 func (b Bundle) image(kind, arch string) (*bundled, error) {
+	if kind == BundledEdge {
+		return b.Program.image(arch)
+	}
 	r, ok := recipes()[kind]
 	if !ok {
 		return nil, fmt.Errorf("there is no bundled image %q", kind)
@@ -181,9 +200,14 @@ func (b *bundled) contentTag(kind string) (name.Tag, error) {
 	if err != nil {
 		return name.Tag{}, err
 	}
-	sum := sha256.Sum256(content)
 	version := b.config.Config.Labels[labelVersion]
-	return name.NewTag(fmt.Sprintf("%s%s:%s-%s", bundledRepository, kind, version, hex.EncodeToString(sum[:6])))
+	return name.NewTag(fmt.Sprintf("%s%s:%s-%s", bundledRepository, kind, version, shortSum(content)))
+}
+
+// shortSum names content in a tag.
+func shortSum(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:6])
 }
 
 // build reads the binaries once, checks each against daemons.json, and returns
@@ -195,7 +219,7 @@ func (b *bundled) build() (v1.Image, error) {
 	}
 	adds := []mutate.Addendum{{Layer: base, History: history("directories")}}
 	for _, file := range b.binaries {
-		l, err := binaryLayer("usr/bin/"+file, filepath.Join(b.dir, file), b.daemons[file])
+		l, err := binaryLayer("usr/bin/"+file, filepath.Join(b.dir, cmp.Or(b.file, file)), b.daemons[file])
 		if err != nil {
 			return nil, err
 		}

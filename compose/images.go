@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,9 +38,11 @@ const (
 // Image is an image that a service needs.
 type Image struct {
 	Service string
-	// Ref is the official image, as registry:3.
+	// Ref is the official image, as registry:3; empty when there is none, so
+	// that the bundled one is taken whatever the policy.
 	Ref string
-	// Bundled is BundledRegistry, BundledBuildkit, or empty when there is none.
+	// Bundled is BundledRegistry, BundledBuildkit, BundledEdge, or empty when
+	// there is none.
 	Bundled string
 	// PreferBundled says to try the bundled image before a pull, because last
 	// time the pull was in vain.
@@ -109,13 +112,13 @@ func (f finder) find(ctx context.Context) (Resolved, error) {
 			errs = append(errs, err)
 		}
 	}
-	return Resolved{}, fmt.Errorf("finding image %s: %w", f.Ref, errors.Join(errs...))
+	return Resolved{}, fmt.Errorf("finding image %s: %w", cmp.Or(f.Ref, f.Bundled), errors.Join(errs...))
 }
 
 func (f finder) places() []func(context.Context) (Resolved, error) {
 	type places = []func(context.Context) (Resolved, error)
 	switch {
-	case f.policy == Bundled:
+	case f.policy == Bundled || f.Ref == "":
 		return places{f.bundled}
 	case f.policy == Pull || f.Bundled == "":
 		return places{f.present, f.pulled}
@@ -152,8 +155,11 @@ func (f finder) bundled(ctx context.Context) (Resolved, error) {
 	}
 	b, err := f.describe()
 	if err != nil {
-		if r, ok := f.loadedBefore(ctx); ok {
-			return r, nil
+		// Of our own program an older one would not fit our config.
+		if f.Bundled != BundledEdge {
+			if r, ok := f.loadedBefore(ctx); ok {
+				return r, nil
+			}
 		}
 		return Resolved{}, err
 	}
@@ -172,7 +178,7 @@ func (f finder) bundled(ctx context.Context) (Resolved, error) {
 
 // describe returns the bundled image for the engine's architecture.
 func (f finder) describe() (*bundled, error) {
-	if f.bundle.Dir == "" {
+	if f.bundle.Dir == "" && f.Bundled != BundledEdge {
 		return nil, &BundleError{Err: errNoDir}
 	}
 	arch, err := f.arch()

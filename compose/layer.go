@@ -142,7 +142,7 @@ func writeBinary(w io.Writer, target, file string, want daemon) error {
 	if err != nil {
 		return err
 	}
-	if n != want.Size || hex.EncodeToString(sum.Sum(nil)) != want.SHA256 {
+	if n != want.Size || want.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != want.SHA256 {
 		return errChanged
 	}
 	return out.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/compose/v5/pkg/api"
+	"github.com/moby/moby/client"
 )
 
 // Change says what Up did to a service.
@@ -29,6 +30,9 @@ type UpOptions struct {
 	Progress func(Event)
 	// Volumes to hand over to the uid that a service runs as.
 	Volumes []VolumeOwner
+	// Remove names services that the project no longer has, and whose
+	// containers are in the way of those that it has.
+	Remove []string
 }
 
 // UpResult says what Up did.
@@ -68,6 +72,9 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 	if err != nil {
 		return UpResult{}, e.explain(ctx, "creating", p, b, err)
 	}
+	if err := e.removeServices(ctx, before, o.Remove); err != nil {
+		return UpResult{}, err
+	}
 	after, err := e.list(ctx, p.Name)
 	if err != nil {
 		return UpResult{}, err
@@ -83,6 +90,22 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 		return result, e.explain(ctx, "starting", p, b, err)
 	}
 	return result, nil
+}
+
+// removeServices removes the containers of services.
+func (e *Engine) removeServices(ctx context.Context, have []Container, services []string) error {
+	for _, c := range have {
+		if !slices.Contains(services, c.Service) {
+			continue
+		}
+		if _, err := e.api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{}); err != nil {
+			return fmt.Errorf("stopping container %s: %w", c.Name, err)
+		}
+		if _, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+			return fmt.Errorf("removing container %s: %w", c.Name, err)
+		}
+	}
+	return nil
 }
 
 // changes compares the containers of each service before and after they were

@@ -15,6 +15,17 @@ type Clients struct {
 	// 0 stands for the first.
 	Generation int      `json:"ca_generation,omitempty"`
 	Named      []Client `json:"named,omitempty"` // by name
+	// Removed are certificates that the edge refuses, though their CA still
+	// is the client CA: buildkitd cannot do that. In the order of removal.
+	Removed []RemovedClient `json:"removed,omitempty"`
+}
+
+// RemovedClient is one certificate that was taken back.
+type RemovedClient struct {
+	Name     string    `json:"name"`
+	Serial   string    `json:"serial"`           // hexadecimal
+	Issuer   string    `json:"issuer,omitempty"` // subject key id of the CA, hexadecimal
+	NotAfter time.Time `json:"not_after"`
 }
 
 // Client is one of them.
@@ -66,6 +77,29 @@ func (c Clients) Without(names ...string) Clients {
 	c.Named = c.others(names...)
 	c.Generation = max(c.Generation, 1) + 1
 	return c
+}
+
+// Barring returns the clients without some, whose certificates are refused from
+// now on. Those that have expired by themselves are no longer listed.
+func (c Clients) Barring(removed []RemovedClient, now time.Time, names ...string) Clients {
+	c.Named = c.others(names...)
+	c.Removed = slices.DeleteFunc(slices.Concat(c.Removed, removed), func(r RemovedClient) bool { return now.After(r.NotAfter) })
+	return c
+}
+
+// Access is access.json, which the edge reads: whom it lets in among the clients
+// of its CA.
+type Access struct {
+	Version int            `json:"version"`
+	Removed []AccessRecord `json:"removed"`
+	Allow   []string       `json:"allow,omitempty"` // common names; none: everybody
+}
+
+// AccessRecord is one certificate that is refused.
+type AccessRecord struct {
+	Name   string `json:"name"`
+	Serial string `json:"serial"`
+	Issuer string `json:"issuer,omitempty"`
 }
 
 func (c Clients) others(names ...string) []Client {

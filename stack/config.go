@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Version  int            `yaml:"version"`
 	Name     string         `yaml:"name"`
+	Serve    string         `yaml:"serve"`
 	Registry RegistryConfig `yaml:"registry"`
 	Builder  BuilderConfig  `yaml:"builder"`
 	PKI      PKIConfig      `yaml:"pki"`
@@ -32,6 +33,7 @@ type Config struct {
 
 // RegistryConfig is the registry's part of a [Config].
 type RegistryConfig struct {
+	Name    string       `yaml:"name"`
 	Image   string       `yaml:"image"`
 	Publish *string      `yaml:"publish"`
 	Hosts   []string     `yaml:"hosts"`
@@ -52,6 +54,7 @@ type BuilderConfig struct {
 	Image      string   `yaml:"image"`
 	Publish    *string  `yaml:"publish"`
 	TLS        string   `yaml:"tls"`
+	Clients    []string `yaml:"clients"`
 	Hosts      []string `yaml:"hosts"`
 	Privileges string   `yaml:"privileges"`
 }

@@ -55,10 +55,10 @@ func problems(t testing.TB, err error) []string {
 }
 
 const (
-	knownTop      = "unknown key; known here: builder, images, name, pki, registry, version"
-	knownRegistry = "unknown key; known here: hosts, image, publish, users"
+	knownTop      = "unknown key; known here: builder, images, name, pki, registry, serve, version"
+	knownRegistry = "unknown key; known here: hosts, image, name, publish, users"
 	knownUser     = "unknown key; known here: name, password_env, password_file"
-	knownBuilder  = "unknown key; known here: hosts, image, privileges, publish, tls"
+	knownBuilder  = "unknown key; known here: clients, hosts, image, privileges, publish, tls"
 	knownPKI      = "unknown key; known here: authority, ca_cert, ca_key, ca_keys, ca_validity, hierarchy, key, leaf_validity, passphrase_file, remote"
 )
 

@@ -79,6 +79,9 @@ type Facts struct {
 	HostUserNS bool `json:"host_userns,omitempty"`
 	// Images is the reference that each service runs, by service.
 	Images map[string]string `json:"images"`
+	// BuilderBase is the image that Images[Builder] was made from, by adding
+	// certyard to it. Only with [ServeEdge].
+	BuilderBase string `json:"builder_base,omitempty"`
 }
 
 // Published returns where a service's port is published.
@@ -168,10 +171,13 @@ func (s Spec) Names(service string, f Facts) []string {
 	if f.EngineHost != "" {
 		names = append(names, f.EngineHost)
 	}
-	if service == Registry {
-		return append(names, s.Registry.Hosts...)
+	if service == Builder {
+		return append(names, s.Builder.Hosts...)
 	}
-	return append(names, s.Builder.Hosts...)
+	if host := s.Registry.nameHost(); host != "" {
+		names = append(names, host)
+	}
+	return append(names, s.Registry.Hosts...)
 }
 
 // RegistryHosts returns the registry host (host:port, as in an image reference)
@@ -184,13 +190,19 @@ func (s Spec) RegistryHosts(f Facts) []string {
 		out = append(out, Endpoint{Host: h, Port: RegistryPort}.Address())
 	}
 	p := s.Registry.Publish
-	if !p.On() || p.Port == 0 {
+	if !p.On() {
+		if a := s.RegistryEndpoint(f).Address(); !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+		return out
+	}
+	if p.Port == 0 {
 		return out
 	}
 	for _, h := range s.Names(Registry, f) {
 		// The network's names have the container's port, unless somebody
 		// says that they reach the published one too.
-		outside := h == f.EngineHost || slices.Contains(s.Registry.Hosts, h)
+		outside := h == f.EngineHost || h == s.Registry.nameHost() || slices.Contains(s.Registry.Hosts, h)
 		if strings.HasPrefix(h, "*") || slices.Contains(inside, h) && !outside {
 			continue
 		}

@@ -12,7 +12,7 @@ func (s Spec) Environment(f Facts, root, password string) []Variable {
 	file := func(name string) string { return path.Join(root, name) }
 	vars := []Variable{
 		// The name that builds use: what the builder pushes to.
-		{"DOCKER_REGISTRY", NetworkEndpoint(Registry).Address()},
+		{"DOCKER_REGISTRY", s.RegistryEndpoint(f).Address()},
 	}
 	if e := s.HostEndpoints(Registry, f); len(e) > 0 {
 		vars = append(vars, Variable{"DOCKER_REGISTRY_ON_HOST", e[0].Address()})

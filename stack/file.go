@@ -12,7 +12,8 @@ const (
 	// OwnerCaller is whoever runs certyard. buildkitd runs as root in its
 	// container and reads such files with CAP_DAC_OVERRIDE.
 	OwnerCaller Owner = iota
-	// OwnerRegistry is the uid that the registry container runs as.
+	// OwnerRegistry is the uid that the registry container runs as, and the
+	// edge's.
 	OwnerRegistry
 )
 

@@ -32,6 +32,20 @@ const (
 	// FileBuilderClientCA is there while clients need a certificate.
 	FileBuilderClientCA = "buildkit/certs/client-ca.crt"
 
+	// With serve: edge the servers' key pairs are in the edge's directory
+	// instead, which is mounted into its container alone. What changes in
+	// the two directories below is taken over without a restart.
+	FileEdgeConfig       = "edge/edge.yaml"
+	FileEdgeRegistryCert = "edge/registry/tls.crt"
+	FileEdgeRegistryKey  = "edge/registry/tls.key"
+	FileEdgeBuilderCert  = "edge/builder/tls.crt"
+	FileEdgeBuilderKey   = "edge/builder/tls.key"
+	// With builder.tls: mutual, whom the edge lets in.
+	FileEdgeClients = "edge/builder/clients.crt"
+	FileEdgeAccess  = "edge/builder/access.json"
+	// FileRelayConfig makes the builder's loopback lead to the registry.
+	FileRelayConfig = "buildkit/relay.yaml"
+
 	// The client directory has the names that `buildctl --tlsdir` takes
 	// (buildkit cmd/buildctl/common/common.go).
 	FileClientCA     = "client/ca.pem"
@@ -60,6 +74,8 @@ const (
 	DirRequests   = "csr"
 	MountRegistry = "/etc/distribution" // where registry v3 looks for config.yml (P27)
 	MountBuilder  = "/etc/buildkit"     // where buildkitd looks for buildkitd.toml
+	DirEdge       = "edge"
+	MountEdge     = "/etc/edge"
 )
 
 // Where the daemons keep their data, on named volumes.
@@ -68,18 +84,32 @@ const (
 	DataBuilder  = "/var/lib/buildkit"
 )
 
+// Where the daemons have their sockets with serve: edge, on named volumes that
+// each of them shares with the edge alone.
+const (
+	RunRegistry    = "/run/registry"
+	RunBuilder     = "/run/buildkit" // where buildctl looks for the socket
+	SocketRegistry = RunRegistry + "/registry.sock"
+	SocketBuilder  = RunBuilder + "/buildkitd.sock"
+	// SocketAdmin is where the edge answers /healthz and /metrics.
+	SocketAdmin = "/run/edge/admin.sock"
+)
+
 // Names of the leaves in a PKI plan.
 const (
 	LeafRegistry = "registry"
 	LeafBuilder  = "buildkit"
 	LeafClient   = "client"
+	// LeafRemoved is a client that is removed from its beginning, for the
+	// proof to see that the edge refuses such.
+	LeafRemoved = "ca/removed"
 )
 
 // PairFiles names the files of one key pair.
 type PairFiles struct{ Cert, Key string }
 
 // PairOf returns which files hold a CA or a leaf, by its name in a PKI plan.
-func PairOf(name string) PairFiles {
+func (s Serve) PairOf(name string) PairFiles {
 	switch name {
 	case pki.CAName:
 		return PairFiles{FileCACert, FileCAKey}
@@ -88,14 +118,32 @@ func PairOf(name string) PairFiles {
 	case pki.CAClient:
 		return PairFiles{FileClientCACert, FileClientCAKey}
 	case LeafRegistry:
+		if s == ServeEdge {
+			return PairFiles{FileEdgeRegistryCert, FileEdgeRegistryKey}
+		}
 		return PairFiles{FileRegistryCert, FileRegistryKey}
 	case LeafBuilder:
+		if s == ServeEdge {
+			return PairFiles{FileEdgeBuilderCert, FileEdgeBuilderKey}
+		}
 		return PairFiles{FileBuilderCert, FileBuilderKey}
 	case LeafClient:
 		return PairFiles{FileClientCert, FileClientKey}
-	default: // a client that was added: ClientLeaf
-		return PairFiles{name + "/cert.pem", name + "/key.pem"}
+	default:
+		return ClientPair(name)
 	}
+}
+
+// ClientPair returns the files of a client that was added, by its [ClientLeaf].
+func ClientPair(leaf string) PairFiles { return PairFiles{leaf + "/cert.pem", leaf + "/key.pem"} }
+
+// OwnerOf returns whom a leaf's files belong to: the process that serves with
+// them. The edge runs as the same uid as the registry.
+func (s Serve) OwnerOf(leaf string) Owner {
+	if leaf == LeafRegistry || leaf == LeafBuilder && s == ServeEdge {
+		return OwnerRegistry
+	}
+	return OwnerCaller
 }
 
 // RetiredPair returns where a client CA that was replaced is kept.
@@ -110,25 +158,35 @@ func RetiredClient(generation string) string { return DirRetired + "/client-" + 
 // CAs returns the names of all CAs that a stack can have.
 func CAs() []string { return []string{pki.CAName, pki.CAIssuing, pki.CAClient} }
 
-// Leaves returns the names of the leaves of a stack.
+// Leaves returns the names of the leaves that a stack can have.
 func Leaves(clients Clients) []string {
-	out := []string{LeafRegistry, LeafBuilder, LeafClient}
+	out := []string{LeafRegistry, LeafBuilder, LeafClient, LeafRemoved}
 	for _, c := range clients.Named {
 		out = append(out, ClientLeaf(c.Name))
 	}
 	return out
 }
 
+// OptionalFiles returns the files, other than the servers' key pairs, that only
+// some specs need.
+func OptionalFiles() []string {
+	removed := ClientPair(LeafRemoved)
+	return []string{
+		FileRegistryCert2, FileBuilderClientCA,
+		FileEdgeConfig, FileEdgeClients, FileEdgeAccess, FileRelayConfig, removed.Cert, removed.Key,
+	}
+}
+
 // RequestOf returns the file of the request for a leaf that an external CA signs.
 func RequestOf(leaf string) string { return DirRequests + "/" + leaf + ".csr" }
 
-// ReaderOf returns who reads a key pair: a service, or "" for people's tools.
-func ReaderOf(name string) string {
+// ReaderOf returns which service reads a key pair, or "" for people's tools.
+func (s Serve) ReaderOf(name string) string {
 	switch name {
 	case LeafRegistry:
-		return Registry
+		return s.Publisher(Registry)
 	case LeafBuilder:
-		return Builder
+		return s.Publisher(Builder)
 	default:
 		return ""
 	}
@@ -138,11 +196,13 @@ func ReaderOf(name string) string {
 // whether any does.
 func HopOf(path string) (Hop, bool) {
 	switch path {
-	case FileRegistryConfig, FileHtpasswd, FileRegistryCert, FileRegistryKey, FileRegistryCert2, FileRegistryCA:
+	case FileRegistryConfig, FileHtpasswd, FileRegistryCert, FileRegistryKey, FileRegistryCert2, FileRegistryCA,
+		FileEdgeConfig, FileEdgeRegistryCert, FileEdgeRegistryKey:
 		return HopHostRegistry, true
-	case FileBuilderConfig, FileBuilderCA:
+	case FileBuilderConfig, FileBuilderCA, FileRelayConfig:
 		return HopBuilderRegistry, true
-	case FileBuilderCert, FileBuilderKey, FileBuilderClientCA, FileClientCA, FileClientCert, FileClientKey, FileDockerConfig:
+	case FileBuilderCert, FileBuilderKey, FileBuilderClientCA, FileClientCA, FileClientCert, FileClientKey, FileDockerConfig,
+		FileEdgeBuilderCert, FileEdgeBuilderKey, FileEdgeClients, FileEdgeAccess:
 		return HopHostBuilder, true
 	default:
 		return "", false

@@ -51,9 +51,14 @@ func TestHopOf(t *testing.T) {
 		stack.FileBuilderCert: stack.HopHostBuilder, stack.FileBuilderKey: stack.HopHostBuilder, stack.FileBuilderClientCA: stack.HopHostBuilder,
 		stack.FileClientCA: stack.HopHostBuilder, stack.FileClientCert: stack.HopHostBuilder,
 		stack.FileClientKey: stack.HopHostBuilder, stack.FileDockerConfig: stack.HopHostBuilder,
+		stack.FileEdgeConfig: stack.HopHostRegistry, stack.FileEdgeRegistryCert: stack.HopHostRegistry, stack.FileEdgeRegistryKey: stack.HopHostRegistry,
+		stack.FileEdgeBuilderCert: stack.HopHostBuilder, stack.FileEdgeBuilderKey: stack.HopHostBuilder,
+		stack.FileEdgeClients: stack.HopHostBuilder, stack.FileEdgeAccess: stack.HopHostBuilder,
+		stack.FileRelayConfig: stack.HopBuilderRegistry,
 	}
 	for name, file := range layout(t) {
-		read := strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") || strings.HasPrefix(file, stack.DirClient+"/")
+		read := strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") ||
+			strings.HasPrefix(file, stack.DirClient+"/") || strings.HasPrefix(file, stack.DirEdge+"/")
 		hop, ok := stack.HopOf(file)
 		if ok != read {
 			t.Errorf("%s (%s): a daemon or a client reads it: %v; it has a hop: %v (%q)", name, file, read, ok, hop)
@@ -81,8 +86,8 @@ func TestLayout(t *testing.T) {
 		seen[file] = name
 	}
 	// The keys of the CA and the clients are in no directory that a container sees.
-	for _, file := range []string{stack.FileCAKey, stack.FileIssuingKey, stack.FileClientCAKey, stack.FileClientKey, stack.FileSecrets} {
-		if strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") {
+	for _, file := range []string{stack.FileCAKey, stack.FileIssuingKey, stack.FileClientCAKey, stack.FileClientKey, stack.FileSecrets, stack.ClientPair(stack.LeafRemoved).Key} {
+		if strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") || strings.HasPrefix(file, stack.DirEdge+"/") {
 			t.Errorf("%s is in a mounted directory", file)
 		}
 	}
@@ -96,7 +101,8 @@ func TestLayout(t *testing.T) {
 
 // TestPairs: the plan's leaves and the CA each have a pair of files.
 func TestPairs(t *testing.T) {
-	plan := checkCovered(t, mustRead(t, ""), stack.Facts{})
+	spec := mustRead(t, "serve: edge\nbuilder: {tls: mutual}")
+	plan := checkCovered(t, spec, stack.Facts{})
 	names := stack.CAs()
 	for _, leaf := range plan.Leaves {
 		names = append(names, leaf.Name)
@@ -108,8 +114,10 @@ func TestPairs(t *testing.T) {
 	for _, file := range layout(t) {
 		known[file] = true
 	}
+	removed := stack.ClientPair(stack.LeafRemoved)
+	known[removed.Cert], known[removed.Key] = true, true
 	for _, name := range names {
-		p := stack.PairOf(name)
+		p := spec.Serve.PairOf(name)
 		if !known[p.Cert] || !known[p.Key] || seen[p.Cert] || seen[p.Key] || path.Dir(p.Cert) != path.Dir(p.Key) {
 			t.Errorf("%s: %+v", name, p)
 		}

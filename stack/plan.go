@@ -52,6 +52,9 @@ func (s Spec) PKIPlan(f Facts, clients Clients) (pki.Plan, error) {
 		return pki.LeafPlan{Name: name, Role: pki.RoleServer, Issuer: issuer, CommonName: s.Name + " " + name, SANs: sans, Key: s.PKI.Key, Validity: s.PKI.LeafValidity}
 	}
 	plan.Leaves = []pki.LeafPlan{server(LeafRegistry, registry), server(LeafBuilder, builder), s.client(LeafClient, s.Name+" "+LeafClient, 0)}
+	if s.Serve == ServeEdge && s.Builder.TLS == TLSMutual {
+		plan.Leaves = append(plan.Leaves, s.client(LeafRemoved, s.Name+" removed client", 0))
+	}
 	for _, c := range clients.Named {
 		plan.Leaves = append(plan.Leaves, s.client(ClientLeaf(c.Name), c.Name, c.Validity))
 	}

@@ -65,6 +65,7 @@ const (
 // Spec is a config with every default filled in and every value checked.
 type Spec struct {
 	Name     string       `json:"name"`
+	Serve    Serve        `json:"serve"`
 	Registry RegistrySpec `json:"registry"`
 	Builder  BuilderSpec  `json:"builder"`
 	PKI      PKISpec      `json:"pki"`
@@ -73,6 +74,9 @@ type Spec struct {
 
 // RegistrySpec is the registry's part of a [Spec].
 type RegistrySpec struct {
+	// Name is the registry host that the builder and the host both use, as
+	// host or host:port; "" for the first endpoint. Only with [ServeEdge].
+	Name    string     `json:"name,omitempty"`
 	Image   string     `json:"image"`
 	Publish Publish    `json:"publish"`
 	Hosts   []string   `json:"hosts,omitempty"`
@@ -92,9 +96,12 @@ func (u UserSpec) Generated() bool { return u.PasswordFile == "" && u.PasswordEn
 
 // BuilderSpec is the builder's part of a [Spec].
 type BuilderSpec struct {
-	Image      string     `json:"image"`
-	Publish    Publish    `json:"publish"`
-	TLS        BuilderTLS `json:"tls"`
+	Image   string     `json:"image"`
+	Publish Publish    `json:"publish"`
+	TLS     BuilderTLS `json:"tls"`
+	// Clients are the clients that are let in, nil for every one that has a
+	// certificate. Only with [ServeEdge].
+	Clients    []string   `json:"clients,omitempty"`
 	Hosts      []string   `json:"hosts,omitempty"`
 	Privileges Privileges `json:"privileges"`
 }
@@ -104,8 +111,10 @@ type BuilderSpec struct {
 func NewSpec(c Config) (Spec, error) {
 	v := checker{config: c}
 	s := Spec{
-		Name: v.name(or(c.Name, DefaultName)),
+		Name:  v.name(or(c.Name, DefaultName)),
+		Serve: oneOf(&v, "serve", or(c.Serve, string(ServeDaemon)), ServeDaemon, ServeEdge),
 		Registry: RegistrySpec{
+			Name:    c.Registry.Name,
 			Image:   v.image("registry.image", or(c.Registry.Image, DefaultRegistryImage)),
 			Publish: v.publish("registry.publish", c.Registry.Publish, DefaultRegistryPublish),
 			Hosts:   v.hosts("registry.hosts", c.Registry.Hosts),
@@ -115,6 +124,7 @@ func NewSpec(c Config) (Spec, error) {
 			Image:      v.image("builder.image", or(c.Builder.Image, DefaultBuilderImage)),
 			Publish:    v.publish("builder.publish", c.Builder.Publish, DefaultBuilderPublish),
 			TLS:        oneOf(&v, "builder.tls", or(c.Builder.TLS, string(TLSServer)), TLSServer, TLSMutual),
+			Clients:    append([]string(nil), c.Builder.Clients...), // [] means none, as no key does
 			Hosts:      v.hosts("builder.hosts", c.Builder.Hosts),
 			Privileges: oneOf(&v, "builder.privileges", or(c.Builder.Privileges, string(PrivilegesAuto)), PrivilegesAuto, PrivilegesFull, PrivilegesMinimal),
 		},
@@ -144,6 +154,7 @@ func (v *checker) whole(s Spec) {
 	if version, set := v.config.Version, v.config.lines["version"] > 0; version != 1 && (set || version != 0) {
 		v.bad("version", "%d is not known; this certyard reads version 1", version)
 	}
+	v.serve(s)
 	if s.Builder.Publish.On() && !s.Builder.Publish.Loopback() && s.Builder.TLS == TLSServer {
 		v.bad("builder.publish", "%s lets everybody who reaches it use the builder, RUN steps included, because builder.tls is %q: set builder.tls to %q, or publish it on 127.0.0.1",
 			s.Builder.Publish, TLSServer, TLSMutual)

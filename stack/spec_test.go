@@ -19,7 +19,7 @@ const day = 24 * time.Hour
 // directories and scripts, so a change has to be meant.
 func TestSpecDefaults(t *testing.T) {
 	want := stack.Spec{
-		Name: "certyard",
+		Name: "certyard", Serve: stack.ServeDaemon,
 		Registry: stack.RegistrySpec{
 			Image: "registry:3", Publish: stack.Publish{IP: netip.MustParseAddr("127.0.0.1"), Port: 5005},
 			Users: []stack.UserSpec{{Name: "testuser"}},
@@ -45,7 +45,9 @@ func TestSpecTakesEveryKey(t *testing.T) {
 	got := mustRead(t, `
 version: 1
 name: yard_2
+serve: edge
 registry:
+  name: reg.build.lan
   image: ghcr.io/x/registry@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
   publish: 192.168.1.5:0
   hosts: [Registry.Build.LAN., "*.build.lan", 10.1.2.3, "fd00::1"]
@@ -59,6 +61,7 @@ builder:
   image: localhost:5000/buildkit
   publish: "[::]:443"
   tls: mutual
+  clients: [ci]
   hosts: [build.example.com]
   privileges: minimal
 pki:
@@ -73,8 +76,9 @@ pki:
 images: bundled
 `)
 	want := stack.Spec{
-		Name: "yard_2",
+		Name: "yard_2", Serve: stack.ServeEdge,
 		Registry: stack.RegistrySpec{
+			Name:    "reg.build.lan",
 			Image:   "ghcr.io/x/registry@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			Publish: stack.Publish{IP: netip.MustParseAddr("192.168.1.5")},
 			Hosts:   []string{"Registry.Build.LAN", "*.build.lan", "10.1.2.3", "fd00::1"},
@@ -86,7 +90,7 @@ images: bundled
 		},
 		Builder: stack.BuilderSpec{
 			Image: "localhost:5000/buildkit", Publish: stack.Publish{IP: netip.IPv6Unspecified(), Port: 443},
-			TLS: stack.TLSMutual, Hosts: []string{"build.example.com"}, Privileges: stack.PrivilegesMinimal,
+			TLS: stack.TLSMutual, Clients: []string{"ci"}, Hosts: []string{"build.example.com"}, Privileges: stack.PrivilegesMinimal,
 		},
 		PKI: stack.PKISpec{Key: pki.RSA4096, CAValidity: 87600 * time.Hour, LeafValidity: 36*time.Hour + 30*time.Minute,
 			Authority: stack.AuthorityRemote, Hierarchy: stack.HierarchySingle, CAKeys: stack.CAKeysEncrypted,

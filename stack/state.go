@@ -67,6 +67,7 @@ func ParseState(data []byte) (State, error) {
 		return s, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
 	}
 	s.Spec.PKI = s.Spec.PKI.withDefaults()
+	s.Spec.Serve = Serve(or(string(s.Spec.Serve), string(ServeDaemon)))
 	return s, nil
 }
 

@@ -74,6 +74,7 @@ func TestStateFormat(t *testing.T) {
   "made": "2026-11-23T09:30:00Z",
   "spec": {
     "name": "certyard",
+    "serve": "daemon",
     "registry": {
       "image": "registry:3",
       "publish": {

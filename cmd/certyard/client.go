@@ -198,7 +198,7 @@ func (a *app) clientsRemoved(names []string, res lifecycle.Result, restart bool)
 		a.ui.linef("client %q removed", name)
 	}
 	for _, path := range res.Written {
-		removed := slices.ContainsFunc(names, func(name string) bool { return path == stack.PairOf(stack.ClientLeaf(name)).Cert })
+		removed := slices.ContainsFunc(names, func(name string) bool { return path == stack.ClientPair(stack.ClientLeaf(name)).Cert })
 		if filepath.Base(path) == "cert.pem" && !removed {
 			a.ui.linef("  new certificate, same key: %s", a.ui.path(filepath.Join(res.Dir, path)))
 		}

@@ -218,7 +218,7 @@ func cmdRemake(ts *testscript.TestScript, _ bool, args []string) {
 		if ca := made.CAs[name]; ca != nil {
 			pair = ca
 		}
-		files := stack.PairOf(name)
+		files := stack.ServeDaemon.PairOf(name)
 		key, err := pair.KeyPEM()
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs(filepath.Join(args[0], files.Cert)), pair.CertPEM(), 0o644))

@@ -52,7 +52,7 @@ func TestIntegrationPKI(t *testing.T) {
 	var said strings.Builder
 	keep := func(r result) result { said.WriteString(r.stdout + r.stderr); return r }
 	keep(y.must(exitOK, "client", "add", "bob", "--out", out, "--json"))
-	bob := key(stack.PairOf(stack.ClientLeaf("bob")).Key)
+	bob := key(stack.ClientPair(stack.ClientLeaf("bob")).Key)
 	keep(y.must(exitOK, "client", "list"))
 	keep(y.must(exitOK, "pki", "show", "--json"))
 	keep(y.must(exitOK, "pki", "show", out, y.state("")))

@@ -20,6 +20,8 @@ func specFlags() []cli.Flag {
 		return &cli.StringFlag{Name: name, Usage: usage, EnvVars: []string{variable}, Category: "Config, before certyard.yaml:"}
 	}
 	return []cli.Flag{
+		flag("serve", "CERTYARD_SERVE", "let TLS end in the daemons or in a front that reloads by itself: `WHERE` is daemon or edge (serve)"),
+		flag("registry-name", "CERTYARD_REGISTRY_NAME", "with the edge, let the builder and this machine know the registry as `HOST[:PORT]` (registry.name)"),
 		flag("registry-image", "CERTYARD_REGISTRY_IMAGE", "run the registry from `IMAGE` (registry.image)"),
 		flag("registry-publish", "CERTYARD_REGISTRY_PUBLISH", "publish the registry on `IP:PORT`, port 0 for any free one (registry.publish)"),
 		flag("builder-image", "CERTYARD_BUILDER_IMAGE", "run the builder from `IMAGE` (builder.image)"),
@@ -48,6 +50,8 @@ func (a *app) spec(c *cli.Context) (stack.Spec, error) {
 	override := func(flag string, to *string) {
 		*to = cmp.Or(c.String(flag), *to)
 	}
+	override("serve", &config.Serve)
+	override("registry-name", &config.Registry.Name)
 	override("registry-image", &config.Registry.Image)
 	override("builder-image", &config.Builder.Image)
 	override("tls", &config.Builder.TLS)

@@ -90,7 +90,7 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 		Fetch:      look.Fetch,
 		Remote:     a.remote,
 		FreePort:   freePort,
-		Bundle:     compose.Bundle{Dir: daemonsDir()},
+		Bundle:     compose.Bundle{Dir: daemonsDir(), Program: compose.Program{Exe: programFile(), Version: readVersion().Version}},
 		Override:   a.override(),
 		Observe:    a.ui.observe,
 	}, nil
@@ -190,14 +190,32 @@ func daemonsDir() string {
 	if dir := os.Getenv("CERTYARD_DAEMONS"); dir != "" {
 		return dir
 	}
+	exe := executable()
+	if exe == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(exe), "daemons")
+}
+
+// programFile returns what the edge's container runs: this executable, unless
+// CERTYARD_PROGRAM says otherwise.
+func programFile() string {
+	if file := os.Getenv("CERTYARD_PROGRAM"); file != "" {
+		return file
+	}
+	return executable()
+}
+
+// executable returns the file that is running, "" if the system does not say.
+func executable() string {
 	exe, err := os.Executable()
 	if err != nil {
 		return ""
 	}
 	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
-		exe = resolved
+		return resolved
 	}
-	return filepath.Join(filepath.Dir(exe), "daemons")
+	return exe
 }
 
 // beside returns a path relative to the config's directory.

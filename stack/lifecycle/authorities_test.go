@@ -261,7 +261,7 @@ func TestIntegrationClients(t *testing.T) {
 	bob := pairOf(t, d, stack.ClientLeaf("bob"))
 	letsIn(t, d, bob, true)
 	letsIn(t, d, pairOf(t, d, stack.ClientLeaf("ci")), true)
-	key := read(t, d, stack.PairOf(stack.ClientLeaf("ci")).Key)
+	key := read(t, d, stack.ServeDaemon.PairOf(stack.ClientLeaf("ci")).Key)
 
 	res, err := lifecycle.RemoveClients(t.Context(), d, []string{"bob"}, true)
 	if err != nil || !res.Report.OK() {
@@ -272,7 +272,7 @@ func TestIntegrationClients(t *testing.T) {
 	}
 	letsIn(t, d, bob, false)
 	letsIn(t, d, pairOf(t, d, stack.ClientLeaf("ci")), true)
-	if !bytes.Equal(read(t, d, stack.PairOf(stack.ClientLeaf("ci")).Key), key) {
+	if !bytes.Equal(read(t, d, stack.ServeDaemon.PairOf(stack.ClientLeaf("ci")).Key), key) {
 		t.Error("the client that stays has another key")
 	}
 	if !bytes.Equal(read(t, d, stack.FileClientCA), trust) {
@@ -306,7 +306,7 @@ func read(t *testing.T, d lifecycle.Deps, path string) []byte {
 
 func pairOf(t *testing.T, d lifecycle.Deps, leaf string) tls.Certificate {
 	t.Helper()
-	files := stack.PairOf(leaf)
+	files := stack.ServeDaemon.PairOf(leaf)
 	pair, err := tls.X509KeyPair(read(t, d, files.Cert), read(t, d, files.Key))
 	if err != nil {
 		t.Fatal(err)

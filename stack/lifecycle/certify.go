@@ -49,6 +49,7 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if err != nil {
 		return err
 	}
+	dr.unbar()
 	if dr.plan, err = dr.spec.PKIPlan(dr.facts, dr.clients); err != nil {
 		return err
 	}
@@ -72,6 +73,19 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	}
 	dr.retiredKeys, err = keys.settleRetired(d.Store, dr.prior.state)
 	return err
+}
+
+// unbar replaces the client CA where clients were removed one by one and the edge
+// that refuses them goes: buildkitd would let them in again.
+func (dr *draft) unbar() {
+	if dr.spec.Serve == stack.ServeEdge || len(dr.clients.Removed) == 0 {
+		return
+	}
+	dr.clients = dr.clients.Without()
+	dr.clients.Removed = nil
+	if dr.replaceClientCA == "" {
+		dr.replaceClientCA = "buildkitd cannot refuse removed clients one by one"
+	}
 }
 
 // sources returns what there is, with the CA from where the spec says it is,

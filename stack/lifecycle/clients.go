@@ -79,7 +79,7 @@ func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
 	// A key of that name may be there without a record, of a run that was
 	// interrupted by hand; then it is used.
 	var err error
-	dr.prior.pairs, err = readPairs(d.Store, append(stack.CAs(), stack.Leaves(dr.clients)...))
+	dr.prior.pairs, err = readPairs(d.Store, dr.prior.serve, append(stack.CAs(), stack.Leaves(dr.clients)...))
 	return err
 }
 
@@ -152,8 +152,9 @@ func orMissing(err error) error {
 	return err
 }
 
-// RemoveClients takes client certificates back. buildkitd knows no revocation,
-// so the client CA is replaced: the other clients get new certificates for the
+// RemoveClients takes client certificates back. The edge refuses them one by one,
+// within a second. buildkitd knows no revocation, so where it asks for the
+// certificates itself the client CA is replaced: the other clients get new certificates for the
 // keys that they have, the builder is started again with the new CA, and the
 // proof shows that it refuses clients of the old one. Trust in the servers does
 // not change. With restart false only files are written, and the builder goes on
@@ -169,7 +170,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 			return Result{}, &UnknownClientError{Name: name, Stack: p.state.Spec.Name}
 		}
 	}
-	remove := func(dr *draft) error { return dr.removeClients(names) }
+	remove := func(dr *draft) error { return dr.removeClients(d.Now(), names) }
 	if !restart {
 		return d.changeFiles(ctx, remove)
 	}
@@ -184,17 +185,37 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 }
 
 // removeClients plans the clients that are left, under a new client CA.
-func (dr *draft) removeClients(names []string) error {
+func (dr *draft) removeClients(now time.Time, names []string) error {
 	for _, name := range names {
 		if _, ok := dr.clients.Find(name); !ok {
 			return &UnknownClientError{Name: name, Stack: dr.spec.Name}
 		}
 		leaf := stack.ClientLeaf(name)
-		at := stack.PairOf(leaf)
+		at := stack.ClientPair(leaf)
 		dr.gone = append(dr.gone, at.Cert, at.Key, leaf+"/ca.pem")
+		if kp := parsed(dr.prior.pairs[leaf]); kp != nil {
+			dr.barred = append(dr.barred, kp)
+		}
 		delete(dr.prior.pairs, leaf)
+	}
+	if dr.prior.state.Spec.Serve == stack.ServeEdge {
+		return dr.barClients(now, names)
 	}
 	dr.clients = dr.clients.Without(names...)
 	dr.replaceClientCA = "removed: " + strings.Join(names, ", ")
+	return nil
+}
+
+// barClients has the edge refuse every certificate that the clients were given.
+// Their CA stays, so nobody else is touched.
+func (dr *draft) barClients(now time.Time, names []string) error {
+	var removed []stack.RemovedClient
+	for _, issued := range dr.prior.state.Issued {
+		name, ok := strings.CutPrefix(issued.Name, stack.DirClients+"/")
+		if ok && slices.Contains(names, name) {
+			removed = append(removed, stack.RemovedClient{Name: name, Serial: issued.Serial, NotAfter: issued.NotAfter})
+		}
+	}
+	dr.clients = dr.clients.Barring(removed, now, names...)
 	return nil
 }

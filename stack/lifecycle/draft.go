@@ -37,6 +37,9 @@ type draft struct {
 
 	rewritten   map[string]rewrite // CA keys that are the same in another form
 	retiredKeys []stack.File       // those of replaced client CAs
+	// barred are the clients that are removed without a new client CA, for
+	// the proof.
+	barred []*pki.KeyPair
 }
 
 // choosePorts gives a number to every port that the spec leaves open. A number
@@ -107,14 +110,15 @@ func (p prior) generated(user string) bool {
 func (dr *draft) render(d Deps) error {
 	files, err := render.Files(render.Input{
 		Spec: dr.spec, Facts: dr.facts, Root: d.Store.Root(),
-		Plan: dr.plan, Material: dr.material, Retire: dr.retire, RetireClient: dr.retireClient, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
+		Plan: dr.plan, Material: dr.material, Retire: dr.retire, RetireClient: dr.retireClient,
+		Clients: dr.clients, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
 	})
 	if err != nil {
 		return err
 	}
 	for i := range files {
 		for name := range dr.rewritten {
-			if files[i].Path == stack.PairOf(name).Key {
+			if files[i].Path == dr.spec.Serve.PairOf(name).Key {
 				files[i].Replaces = dr.prior.pairs[name].Key
 			}
 		}
@@ -130,14 +134,40 @@ func (dr *draft) render(d Deps) error {
 		return err
 	}
 	dr.files = append(files, secrets, record)
-	gone := slices.Clone(dr.gone)
-	if dr.spec.Builder.TLS != stack.TLSMutual {
-		gone = append(gone, stack.FileBuilderClientCA)
-	}
-	for _, path := range gone {
-		dr.files = append(dr.files, stack.File{Path: path, Gone: true})
-	}
+	dr.files = append(dr.files, dr.leftovers()...)
 	return nil
+}
+
+// leftovers names every file that this draft has no use for and that an earlier
+// one may have written: of removed clients, of the other way to serve, and of
+// options that were taken back.
+func (dr *draft) leftovers() []stack.File {
+	here := map[string]bool{}
+	for _, f := range dr.files {
+		here[f.Path] = true
+	}
+	var out []stack.File
+	add := func(f stack.File) {
+		if !here[f.Path] {
+			here[f.Path] = true
+			out = append(out, f)
+		}
+	}
+	for _, path := range slices.Concat(dr.gone, stack.OptionalFiles()) {
+		add(stack.File{Path: path, Gone: true})
+	}
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		for _, leaf := range []string{stack.LeafRegistry, stack.LeafBuilder} {
+			at := serve.PairOf(leaf)
+			add(stack.File{Path: at.Cert, Gone: true})
+			// Only the key that has moved: another one is somebody's.
+			key, err := dr.material.Leaves[leaf].KeyPEM()
+			if err == nil {
+				add(stack.File{Path: at.Key, Once: true, Gone: true, Data: key})
+			}
+		}
+	}
+	return out
 }
 
 // state is the record of this draft. It holds nothing that differs between two
@@ -171,6 +201,10 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 		RegistryUID: d.Account.UID, RegistryGID: d.Account.GID,
 		Images: map[string]string{stack.Registry: spec.Registry.Image, stack.Builder: spec.Builder.Image},
 	}
+	if spec.Serve == stack.ServeEdge {
+		// Until up has made it.
+		f.Images[stack.Edge] = "certyard/bundled-edge:none"
+	}
 	if d.Account.UID == 0 {
 		f.RegistryUID, f.RegistryGID = nonroot, nonroot
 	}
@@ -186,8 +220,8 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 	if spec.Builder.Privileges == stack.PrivilegesAuto {
 		f.Privileges = before.Facts.Privileges
 	}
-	if spec.Images == before.Spec.Images && spec.Registry.Image == before.Spec.Registry.Image && spec.Builder.Image == before.Spec.Builder.Image {
-		f.Images = maps.Clone(before.Facts.Images)
+	if spec.Serve == before.Spec.Serve && spec.Images == before.Spec.Images && spec.Registry.Image == before.Spec.Registry.Image && spec.Builder.Image == before.Spec.Builder.Image {
+		f.Images, f.BuilderBase = maps.Clone(before.Facts.Images), before.Facts.BuilderBase
 	}
 	return f
 }

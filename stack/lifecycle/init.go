@@ -59,7 +59,7 @@ func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 		return res, err
 	}
 	containers, err := d.Engine.Containers(ctx, spec.Name)
-	for _, service := range []string{stack.Registry, stack.Builder} {
+	for _, service := range spec.Serve.Services() {
 		res.Plan = append(res.Plan, planContainer(service, containers, render.MaterialOf(dr.files, service)))
 	}
 	return res, err
@@ -88,7 +88,7 @@ func planContainer(service string, have []compose.Container, material string) Pl
 // offline makes a draft without an engine, and lets change change what it starts
 // from.
 func (d Deps) offline(ctx context.Context, spec stack.Spec, res *Result, change func(*draft) error) (*draft, error) {
-	before, err := load(d.Store)
+	before, err := load(d.Store, spec.Serve)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func Inventory(d Deps) ([]pki.Source, error) {
 		if kp == nil || kp.Cert == nil {
 			continue
 		}
-		out = append(out, pki.Source{Cert: kp.Cert, Name: name, File: stack.PairOf(name).Cert, Key: keyState(p.state.Spec.PKI, kp), Reader: stack.ReaderOf(name)})
+		out = append(out, pki.Source{Cert: kp.Cert, Name: name, File: p.serve.PairOf(name).Cert, Key: keyState(p.state.Spec.PKI, kp), Reader: p.serve.ReaderOf(name)})
 	}
 	return out, nil
 }

@@ -38,6 +38,7 @@ type Store interface {
 type Engine interface {
 	Info(ctx context.Context) (compose.Info, error)
 	Images(ctx context.Context, want []compose.Image, policy compose.Policy, bundle compose.Bundle, progress func(compose.Event)) ([]compose.Resolved, error)
+	With(ctx context.Context, base string, p compose.Program, before []string) (string, error)
 	Foreign(ctx context.Context, project, dir string) error
 	Up(ctx context.Context, project *types.Project, opts compose.UpOptions) (compose.UpResult, error)
 	Down(ctx context.Context, project string, opts compose.DownOptions) (compose.DownResult, error)

@@ -14,6 +14,7 @@ import (
 // what is not there.
 type prior struct {
 	state    *stack.State
+	serve    stack.Serve // where the files of the servers are
 	secrets  stack.Secrets
 	pairs    map[string]pki.PEMPair
 	htpasswd []byte
@@ -26,8 +27,11 @@ func (e *NoStackError) Error() string { return fmt.Sprintf("there is no stack in
 
 // load reads what an earlier run left. A file that is there but not readable
 // as what it should be is an error: it is never taken for a missing one.
-func load(store Store) (prior, error) {
-	var p prior
+//
+// A stack without a record has its files, if any, where one that is served in
+// the given way has them.
+func load(store Store, fresh stack.Serve) (prior, error) {
+	p := prior{serve: fresh}
 	data, err := store.Read(stack.FileState)
 	if err != nil {
 		return p, err
@@ -37,7 +41,7 @@ func load(store Store) (prior, error) {
 		if err != nil {
 			return p, fmt.Errorf("reading %s: %w", store.Root(), err)
 		}
-		p.state = &s
+		p.state, p.serve = &s, s.Spec.Serve
 	}
 	if data, err = store.Read(stack.FileSecrets); err != nil {
 		return p, err
@@ -50,7 +54,7 @@ func load(store Store) (prior, error) {
 	if p.htpasswd, err = store.Read(stack.FileHtpasswd); err != nil {
 		return p, err
 	}
-	p.pairs, err = readPairs(store, append(stack.CAs(), stack.Leaves(p.clients())...))
+	p.pairs, err = readPairs(store, p.serve, append(stack.CAs(), stack.Leaves(p.clients())...))
 	return p, err
 }
 
@@ -63,10 +67,10 @@ func (p prior) clients() stack.Clients {
 }
 
 // readPairs reads the files of key pairs, without parsing them.
-func readPairs(store Store, names []string) (map[string]pki.PEMPair, error) {
+func readPairs(store Store, serve stack.Serve, names []string) (map[string]pki.PEMPair, error) {
 	out := map[string]pki.PEMPair{}
 	for _, name := range names {
-		at, label := stack.PairOf(name), name+" leaf"
+		at, label := serve.PairOf(name), name+" leaf"
 		if slices.Contains(stack.CAs(), name) {
 			label = pki.TitleOfCA(name)
 		}
@@ -92,7 +96,7 @@ func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
 	for _, name := range sortedKeys(p.pairs) {
 		pair := p.pairs[name]
 		pair.CertOnly, pair.MayLock = p.keyElsewhere(spec, name), slices.Contains(stack.CAs(), name)
-		pair.KeyOnly = spec.Authority == stack.AuthorityExternal && stack.ReaderOf(name) != ""
+		pair.KeyOnly = spec.Authority == stack.AuthorityExternal && p.serve.ReaderOf(name) != ""
 		kp, err := pair.Parse()
 		switch {
 		case err != nil:
@@ -117,7 +121,7 @@ func (p prior) keyElsewhere(spec stack.PKISpec, name string) bool {
 
 // recorded returns the state of a stack that must be there.
 func recorded(store Store) (prior, error) {
-	p, err := load(store)
+	p, err := load(store, stack.ServeDaemon)
 	if err == nil && p.state == nil {
 		err = &NoStackError{Dir: store.Root()}
 	}

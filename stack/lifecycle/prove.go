@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 // is a check of its own.
 func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Options, error) {
 	spec, user := s.Spec, s.Spec.Registry.Users[0].Name
-	pairs, err := readPairs(store, []string{stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient})
+	pairs, err := readPairs(store, s.Spec.Serve, []string{stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient, stack.LeafRemoved})
 	if err != nil {
 		return smoke.Options{}, err
 	}
@@ -69,13 +70,16 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		Trust: trust,
 		Registry: smoke.Registry{
 			Endpoints: spec.HostEndpoints(stack.Registry, s.Facts), Names: spec.Names(stack.Registry, s.Facts),
-			Network: stack.NetworkEndpoint(stack.Registry).Address(),
+			Network: spec.RegistryEndpoint(s.Facts).Address(),
 			User:    user, Password: secrets.Passwords[user],
 		},
 		Builder: smoke.Builder{
 			Endpoints: spec.HostEndpoints(stack.Builder, s.Facts), Names: spec.Names(stack.Builder, s.Facts),
 			Mutual: spec.Builder.TLS == stack.TLSMutual, Server: builder, Client: parsed(pairs[stack.LeafClient]), Removed: removed,
 		},
+	}
+	if kp := parsed(pairs[stack.LeafRemoved]); kp != nil {
+		o.Builder.Barred = append(o.Builder.Barred, kp)
 	}
 	if registry != nil {
 		o.Registry.Leaf = registry.Cert
@@ -217,7 +221,7 @@ func (u *upRun) alive(ctx context.Context) error {
 		return err
 	}
 	for _, c := range containers {
-		if ours := c.Service == stack.Registry || c.Service == stack.Builder; ours && (c.State == "exited" || c.State == "dead" || c.State == "restarting") {
+		if ours := slices.Contains(u.draft.spec.Serve.Services(), c.Service); ours && (c.State == "exited" || c.State == "dead" || c.State == "restarting") {
 			return &DeadError{Container: c.Name, State: c.State, ExitCode: c.ExitCode}
 		}
 	}
@@ -229,7 +233,7 @@ func (u *upRun) alive(ctx context.Context) error {
 func (u *upRun) lastWords(ctx context.Context) string {
 	var out bytes.Buffer
 	err := u.Engine.Logs(ctx, u.draft.spec.Name, compose.LogOptions{
-		Services: []string{stack.Registry, stack.Builder}, Tail: "5", Out: &out,
+		Services: u.draft.spec.Serve.Services(), Tail: "5", Out: &out,
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return ""

@@ -40,12 +40,13 @@ func Requests(ctx context.Context, d Deps, spec stack.Spec, all bool) ([]Certifi
 		return nil, err
 	}
 	defer release()
+	serve := dr.prior.serve
 	out := []CertificateRequest{}
 	var files []stack.File
 	for _, leaf := range dr.plan.Leaves {
 		i := slices.IndexFunc(dr.steps, func(s pki.Step) bool { return s.Name == leaf.Name })
 		step := dr.steps[i]
-		if stack.ReaderOf(leaf.Name) == "" || !all && step.Action != pki.Await {
+		if serve.ReaderOf(leaf.Name) == "" || !all && step.Action != pki.Await {
 			continue
 		}
 		kp, request, err := pki.Prepare(leaf, have.Leaves[leaf.Name], d.Now())
@@ -58,7 +59,7 @@ func Requests(ctx context.Context, d Deps, spec stack.Spec, all bool) ([]Certifi
 		}
 		file := stack.RequestOf(leaf.Name)
 		files = append(files,
-			stack.File{Path: stack.PairOf(leaf.Name).Key, Mode: 0o600, Owner: ownerOf(leaf.Name), Once: true, Data: key},
+			stack.File{Path: serve.PairOf(leaf.Name).Key, Mode: 0o600, Owner: serve.OwnerOf(leaf.Name), Once: true, Data: key},
 			stack.File{Path: file, Mode: 0o644, Data: request.CSR})
 		out = append(out, CertificateRequest{Leaf: leaf.Name, Names: leaf.SANs.Strings(), Role: string(leaf.Role), Cause: step.Cause, File: file, PEM: request.CSR})
 	}
@@ -67,13 +68,6 @@ func Requests(ctx context.Context, d Deps, spec stack.Spec, all bool) ([]Certifi
 	}
 	_, err = d.Store.Write(files)
 	return out, err
-}
-
-func ownerOf(leaf string) stack.Owner {
-	if leaf == stack.LeafRegistry {
-		return stack.OwnerRegistry
-	}
-	return stack.OwnerCaller
 }
 
 // external locks the store and finds out what an external CA has to sign.
@@ -94,7 +88,7 @@ func (d Deps) external(ctx context.Context, spec stack.Spec) (*draft, pki.Materi
 
 // awaited is external with the lock held.
 func (d Deps) awaited(ctx context.Context, spec stack.Spec) (*draft, pki.Material, error) {
-	before, err := load(d.Store)
+	before, err := load(d.Store, spec.Serve)
 	if err != nil {
 		return nil, pki.Material{}, err
 	}
@@ -159,12 +153,12 @@ func Import(ctx context.Context, d Deps, spec stack.Spec, signed []Signed) ([]Im
 	if err != nil {
 		return nil, err
 	}
-	out := []Imported{}
+	out, serve := []Imported{}, dr.prior.serve
 	var files []stack.File
 	for _, t := range taken {
 		leaf, kp := t.Leaf.Name, t.Pair
-		files = append(files, stack.File{Path: stack.PairOf(leaf).Cert, Mode: 0o644, Owner: ownerOf(leaf), Data: kp.CertPEM()})
-		if leaf == stack.LeafRegistry {
+		files = append(files, stack.File{Path: serve.PairOf(leaf).Cert, Mode: 0o644, Owner: serve.OwnerOf(leaf), Data: kp.CertPEM()})
+		if leaf == stack.LeafRegistry && serve == stack.ServeDaemon {
 			files = append(files, stack.File{Path: stack.FileRegistryCert2, Mode: 0o644, Owner: stack.OwnerRegistry, Data: kp.CertPEM()})
 		}
 		out = append(out, Imported{Leaf: leaf, File: t.file, Serial: kp.Serial(), Chain: len(kp.Chain)})

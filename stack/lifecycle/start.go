@@ -57,12 +57,20 @@ func (u *upRun) retry(err error) (bool, string) {
 		return true, "privileged refused, trying minimal"
 	}
 	var taken *compose.PortError
-	if errors.As(err, &taken) && u.wanted.Published(taken.Service).On() && u.wanted.Published(taken.Service).Port == 0 {
-		port, perr := u.FreePort(u.wanted.Published(taken.Service).IP)
-		if perr != nil {
+	if !errors.As(err, &taken) {
+		return false, ""
+	}
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		p, tried := u.wanted.Published(service), u.draft.spec.Published(service).Port
+		ours := u.draft.spec.Serve.Publisher(service) == taken.Service && strings.HasSuffix(taken.Address, fmt.Sprintf(":%d", tried))
+		if !ours || !p.On() || p.Port != 0 {
+			continue
+		}
+		port, err := u.FreePort(p.IP)
+		if err != nil {
 			return false, ""
 		}
-		u.draft.spec = u.draft.spec.WithPort(taken.Service, port)
+		u.draft.spec = u.draft.spec.WithPort(service, port)
 		return true, "port taken, trying another"
 	}
 	return false, ""
@@ -77,7 +85,10 @@ func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult,
 	if err != nil {
 		return compose.UpResult{}, err
 	}
+	// What the other way to serve has, and the ports that it holds.
+	remove := slices.DeleteFunc([]string{stack.Edge}, func(s string) bool { return slices.Contains(u.draft.spec.Serve.Services(), s) })
 	return u.Engine.Up(ctx, project, compose.UpOptions{
+		Remove:   remove,
 		Progress: func(e compose.Event) { say(describeEvent(e)) },
 		Volumes: []compose.VolumeOwner{
 			{Service: stack.Registry, Target: stack.DataRegistry, UID: u.draft.facts.RegistryUID, GID: u.draft.facts.RegistryGID},

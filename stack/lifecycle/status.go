@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/certyard/certyard/compose"
@@ -94,7 +95,7 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if err != nil {
 		s.Engine = err.Error()
 	} else {
-		s.Containers = containerStatus(containers)
+		s.Containers = containerStatus(s.Spec.Serve.Services(), containers)
 	}
 	return s, nil
 }
@@ -168,27 +169,27 @@ func certificates(p prior, m pki.Material, now time.Time) []CertificateStatus {
 		}
 		out = append(out, CertificateStatus{
 			Name: name, Key: keyState(p.state.Spec.PKI, kp), Serial: kp.Serial(), SANs: sans, NotAfter: c.NotAfter.UTC(),
-			DaysLeft: pki.DaysLeft(c, now), File: stack.PairOf(name).Cert,
+			DaysLeft: pki.DaysLeft(c, now), File: p.serve.PairOf(name).Cert,
 		})
 	}
 	return out
 }
 
-// containerStatus lists both daemons, also the one that has no container, and
+// containerStatus lists our services, also those that have no container, and
 // then what the user's override adds.
-func containerStatus(containers []compose.Container) []ContainerStatus {
+func containerStatus(services []string, containers []compose.Container) []ContainerStatus {
 	var out, others []ContainerStatus
 	found := map[string]bool{}
 	for _, c := range containers {
 		s := ContainerStatus{Service: c.Service, Name: c.Name, Image: c.Image, State: c.State, Health: c.Health, ExitCode: c.ExitCode, Started: c.Started}
-		if c.Service == stack.Registry || c.Service == stack.Builder {
+		if slices.Contains(services, c.Service) {
 			found[c.Service] = true
 			out = append(out, s)
 		} else {
 			others = append(others, s)
 		}
 	}
-	for _, service := range []string{stack.Registry, stack.Builder} {
+	for _, service := range services {
 		if !found[service] {
 			out = append(out, ContainerStatus{Service: service, State: "missing"})
 		}

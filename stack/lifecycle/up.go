@@ -1,8 +1,10 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -141,7 +143,7 @@ func (u *upRun) step(name string, do func(say func(string)) (string, error)) err
 
 // prepare makes the draft, resolves the images, and writes the files.
 func (u *upRun) prepare(ctx context.Context) error {
-	before, err := load(u.Store)
+	before, err := load(u.Store, u.wanted.Serve)
 	if err != nil {
 		return err
 	}
@@ -236,11 +238,14 @@ func engineFacts(f stack.Facts, info compose.Info, account Account) stack.Facts 
 func (u *upRun) images(ctx context.Context, say func(string)) (string, error) {
 	bundled := func(service string) bool {
 		s := u.draft.prior.state
-		return s != nil && s.Spec.Images == u.wanted.Images && s.Facts.Images[service] != imageOf(s.Spec, service)
+		return s != nil && s.Spec.Images == u.wanted.Images && usedImage(s.Facts, service) != imageOf(s.Spec, service)
 	}
 	want := []compose.Image{
 		{Service: stack.Registry, Ref: u.wanted.Registry.Image, Bundled: "registry", PreferBundled: bundled(stack.Registry)},
 		{Service: stack.Builder, Ref: u.wanted.Builder.Image, Bundled: "buildkit", PreferBundled: bundled(stack.Builder)},
+	}
+	if u.wanted.Serve == stack.ServeEdge {
+		want = append(want, compose.Image{Service: stack.Edge, Bundled: compose.BundledEdge})
 	}
 	got, err := u.Engine.Images(ctx, want, compose.Policy(u.wanted.Images), u.Bundle, func(e compose.Event) {
 		say(describeEvent(e))
@@ -254,8 +259,28 @@ func (u *upRun) images(ctx context.Context, say func(string)) (string, error) {
 		images[r.Service] = r.Ref
 		parts = append(parts, strings.Join(strings.Fields(r.Service+" "+r.Version+" "+r.Source), " "))
 	}
-	u.draft.facts.Images = images
-	return strings.Join(parts, ", "), nil
+	u.draft.facts.Images, u.draft.facts.BuilderBase = images, ""
+	if _, relay := u.draft.spec.Relay(u.draft.facts); relay {
+		say("adding a relay to the builder's image")
+		f := &u.draft.facts
+		f.BuilderBase = images[stack.Builder]
+		images[stack.Builder], err = u.Engine.With(ctx, f.BuilderBase, u.Bundle.Program, relayCommand())
+	}
+	return strings.Join(parts, ", "), err
+}
+
+// relayCommand stands before the builder's own command: certyard makes the
+// builder's loopback lead to the registry, and runs that command.
+func relayCommand() []string {
+	return []string{"/usr/bin/certyard", "edge", "--config=" + path.Join(stack.MountBuilder, path.Base(stack.FileRelayConfig)), "--"}
+}
+
+// usedImage returns the image that a service ran, without what certyard has added.
+func usedImage(f stack.Facts, service string) string {
+	if service == stack.Builder {
+		return cmp.Or(f.BuilderBase, f.Images[service])
+	}
+	return f.Images[service]
 }
 
 func imageOf(spec stack.Spec, service string) string {
@@ -285,6 +310,9 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		}
 		if len(options.Registry.Endpoints)+len(options.Builder.Endpoints) == 0 {
 			return "nothing proven: neither the registry nor the builder is published", nil
+		}
+		if u.draft.spec.Serve == stack.ServeEdge {
+			options.Builder.Barred = append(options.Builder.Barred, u.draft.barred...)
 		}
 		say("waiting for the daemons")
 		if err := u.ready(ctx, options, opts.Ready); err != nil {

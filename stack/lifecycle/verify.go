@@ -55,7 +55,7 @@ func VerifyStack(d Deps) ([]Verified, error) {
 		if kp != nil {
 			cert = kp.Cert
 		}
-		out = append(out, newVerified(name, stack.PairOf(name).Cert, cert, findings))
+		out = append(out, newVerified(name, p.serve.PairOf(name).Cert, cert, findings))
 	}
 	missing := []pki.Finding{{Subject: "it", Problem: "is missing"}}
 	for _, ca := range plan.CAs {
@@ -72,18 +72,18 @@ func VerifyStack(d Deps) ([]Verified, error) {
 			continue
 		}
 		findings := pki.Verify(kp, m.TrustOf(leaf), pki.Want{Role: leaf.Role, SANs: leaf.SANs}, d.Now())
-		if changed, _, err := drifted(d.Store, *p.state, hopOf(leaf.Name)); err != nil {
+		if changed, _, err := drifted(d.Store, *p.state, hopOf(p.serve, leaf.Name)); err != nil {
 			return nil, err
-		} else if slices.Contains(changed, stack.PairOf(leaf.Name).Cert) {
-			findings = append(findings, pki.Finding{Subject: stack.PairOf(leaf.Name).Cert, Problem: "is not what certyard wrote there"})
+		} else if slices.Contains(changed, p.serve.PairOf(leaf.Name).Cert) {
+			findings = append(findings, pki.Finding{Subject: p.serve.PairOf(leaf.Name).Cert, Problem: "is not what certyard wrote there"})
 		}
 		add(leaf.Name, kp, findings)
 	}
 	return out, nil
 }
 
-func hopOf(leaf string) stack.Hop {
-	hop, _ := stack.HopOf(stack.PairOf(leaf).Cert)
+func hopOf(serve stack.Serve, leaf string) stack.Hop {
+	hop, _ := stack.HopOf(serve.PairOf(leaf).Cert)
 	return hop
 }
 

@@ -43,7 +43,7 @@ func buildkitConfig(t testing.TB, data []byte) buildkitd.Config {
 }
 
 func TestBuildkitdConfig(t *testing.T) {
-	eachCase(t, func(t *testing.T, in render.Input, have map[string]stack.File) {
+	eachServed(t, stack.ServeDaemon, func(t *testing.T, in render.Input, have map[string]stack.File) {
 		c := buildkitConfig(t, have[stack.FileBuilderConfig].Data)
 		if want := []string{"tcp://0.0.0.0:1234", "unix:///run/buildkit/buildkitd.sock"}; !slices.Equal(c.GRPC.Address, want) {
 			t.Errorf("it listens on %v, want %v", c.GRPC.Address, want)
@@ -121,7 +121,7 @@ func TestRegistryConfig(t *testing.T) {
 			os.Unsetenv(key)
 		}
 	}
-	eachCase(t, func(t *testing.T, in render.Input, have map[string]stack.File) {
+	eachServed(t, stack.ServeDaemon, func(t *testing.T, in render.Input, have map[string]stack.File) {
 		data := have[stack.FileRegistryConfig].Data
 		if err := strictYAML(string(data), &configuration.Configuration{}); err != nil {
 			t.Fatalf("config.yml: %v\n%s", err, data)
@@ -193,7 +193,7 @@ func loadCompose(t testing.TB, data []byte) *types.Project {
 }
 
 func TestCompose(t *testing.T) {
-	eachCase(t, func(t *testing.T, in render.Input, have map[string]stack.File) {
+	eachServed(t, stack.ServeDaemon, func(t *testing.T, in render.Input, have map[string]stack.File) {
 		p := loadCompose(t, have[stack.FileCompose].Data)
 		if p.Name != in.Spec.Name {
 			t.Errorf("the project is %q, want %q", p.Name, in.Spec.Name)

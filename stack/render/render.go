@@ -33,8 +33,10 @@ type Input struct {
 	// Retire is the client CA that Material replaces, nil for none, and
 	// RetireClient what the stack's own client had of it.
 	Retire, RetireClient *pki.KeyPair
-	Secrets              stack.Secrets
-	Htpasswd             []byte
+	// Clients are whom the builder lets in.
+	Clients  stack.Clients
+	Secrets  stack.Secrets
+	Htpasswd []byte
 }
 
 // Files returns every file of the state directory but state.json, in a fixed
@@ -44,7 +46,7 @@ func Files(in Input) ([]stack.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []func(Input) ([]stack.File, error){registry, builder, client} {
+	for _, part := range []func(Input) ([]stack.File, error){registry, builder, edge, client} {
 		more, err := part(in)
 		if err != nil {
 			return nil, err
@@ -66,7 +68,7 @@ func material(in Input) ([]stack.File, error) {
 		if ca.Keyholder != pki.KeyHere {
 			kp.Key = nil // the user's, and it stays where it is
 		}
-		more, err := pairFiles(ca.Name, &kp, stack.OwnerCaller)
+		more, err := pairFiles(in.Spec.Serve, ca.Name, &kp)
 		if err != nil {
 			return nil, err
 		}
@@ -76,15 +78,14 @@ func material(in Input) ([]stack.File, error) {
 		files = append(files, more...)
 	}
 	for _, leaf := range in.Plan.Leaves {
-		owner := stack.OwnerCaller
-		if leaf.Name == stack.LeafRegistry {
-			owner = stack.OwnerRegistry
-		}
-		more, err := pairFiles(leaf.Name, in.Material.Leaves[leaf.Name], owner)
+		more, err := pairFiles(in.Spec.Serve, leaf.Name, in.Material.Leaves[leaf.Name])
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, more...)
+	}
+	if in.Spec.Serve == stack.ServeEdge {
+		return files, nil
 	}
 	return append(files, public(stack.FileRegistryCert2, stack.OwnerRegistry, in.Material.Leaves[stack.LeafRegistry].CertPEM())), nil
 }
@@ -117,7 +118,11 @@ func bundles(in Input) []stack.File {
 	}
 	if in.Spec.Builder.TLS == stack.TLSMutual {
 		clients := in.Material.Trust(in.Plan, pki.RoleClient).PEM()
-		files = append(files, public(stack.FileBuilderClientCA, stack.OwnerCaller, clients))
+		if in.Spec.Serve == stack.ServeEdge {
+			files = append(files, public(stack.FileEdgeClients, stack.OwnerRegistry, clients))
+		} else {
+			files = append(files, public(stack.FileBuilderClientCA, stack.OwnerCaller, clients))
+		}
 	}
 	for _, leaf := range in.Plan.Leaves {
 		if strings.HasPrefix(leaf.Name, stack.DirClients+"/") {
@@ -132,8 +137,8 @@ func public(name string, owner stack.Owner, data []byte) stack.File {
 }
 
 // pairFiles returns the files of a key pair; without the key, if it is not here.
-func pairFiles(name string, kp *pki.KeyPair, owner stack.Owner) ([]stack.File, error) {
-	at := stack.PairOf(name)
+func pairFiles(serve stack.Serve, name string, kp *pki.KeyPair) ([]stack.File, error) {
+	at, owner := serve.PairOf(name), serve.OwnerOf(name)
 	files := []stack.File{public(at.Cert, owner, kp.CertPEM())}
 	if kp.Key == nil {
 		return files, nil
@@ -148,7 +153,7 @@ func pairFiles(name string, kp *pki.KeyPair, owner stack.Owner) ([]stack.File, e
 func registry(in Input) ([]stack.File, error) {
 	config, err := execute("config.yml.tmpl", map[string]any{
 		"Data": stack.DataRegistry, "Mount": stack.MountRegistry, "RegistryPort": stack.RegistryPort,
-		"HTTPSecret": in.Secrets.HTTPSecret,
+		"HTTPSecret": in.Secrets.HTTPSecret, "Edge": in.Spec.Serve == stack.ServeEdge, "Socket": stack.SocketRegistry,
 	})
 	if err != nil {
 		return nil, err
@@ -164,6 +169,7 @@ func builder(in Input) ([]stack.File, error) {
 		"BuilderPort": stack.BuilderPort, "Certs": path.Join(stack.MountBuilder, "certs"),
 		"Mutual":        in.Spec.Builder.TLS == stack.TLSMutual,
 		"RegistryHosts": in.Spec.RegistryHosts(in.Facts),
+		"Edge":          in.Spec.Serve == stack.ServeEdge, "Socket": stack.SocketBuilder, "GID": in.Facts.RegistryGID,
 	})
 	return []stack.File{{Path: stack.FileBuilderConfig, Mode: 0o644, Data: config}}, err
 }
@@ -203,6 +209,9 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 		return &p
 	}
 	data, err := execute("compose.yaml.tmpl", map[string]any{
+		"Edge": in.Spec.Serve == stack.ServeEdge, "Aliases": in.Spec.Aliases(in.Facts),
+		"RegistryAliases": in.Spec.RegistryAliases(in.Facts), "EdgeImage": in.Facts.Images[stack.Edge], "EdgeMaterial": MaterialOf(files, stack.Edge), "MountEdge": stack.MountEdge,
+		"RunRegistry": stack.RunRegistry, "RunBuilder": stack.RunBuilder, "SocketBuilder": stack.SocketBuilder,
 		"Name":          in.Spec.Name,
 		"RegistryImage": in.Facts.Images[stack.Registry], "BuilderImage": in.Facts.Images[stack.Builder],
 		"UID": in.Facts.RegistryUID, "GID": in.Facts.RegistryGID,
@@ -226,10 +235,11 @@ const MaterialLabel = "io.certyard.material"
 // keep what it read. Keys need no part in it, since a certificate changes with
 // its key; htpasswd has none, since the registry reads it again by itself.
 func MaterialOf(files []stack.File, service string) string {
-	names := []string{stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA, stack.FileBuilderClientCA}
-	if service == stack.Registry {
-		names = []string{stack.FileRegistryConfig, stack.FileRegistryCert}
-	}
+	names := map[string][]string{
+		stack.Registry: {stack.FileRegistryConfig, stack.FileRegistryCert},
+		stack.Builder:  {stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA, stack.FileBuilderClientCA, stack.FileRelayConfig},
+		stack.Edge:     {stack.FileEdgeConfig},
+	}[service]
 	var all bytes.Buffer
 	for _, name := range names {
 		for _, f := range files {

@@ -34,6 +34,10 @@ type aCase struct {
 
 func cases() []aCase {
 	minimal := func(f *stack.Facts) { f.Privileges = stack.PrivilegesMinimal }
+	edge := func(f *stack.Facts) {
+		f.Images = map[string]string{stack.Edge: "certyard/bundled-edge:v1-0123456789ab", stack.Registry: "registry:3", stack.Builder: "certyard/bundled-buildkit-edge:0123456789ab"}
+	}
+	minimalEdge := func(f *stack.Facts) { edge(f); minimal(f) }
 	return []aCase{
 		{"default", "", nil},
 		{"mutual", "name: yard\nbuilder: {tls: mutual, publish: '0.0.0.0:1234'}", nil},
@@ -46,6 +50,8 @@ func cases() []aCase {
 		{"userns", "", func(f *stack.Facts) { f.HostUserNS = true }},
 		{"rootless", "", func(f *stack.Facts) { f.RegistryUID, f.RegistryGID = 0, 0 }},
 		{"ipv6", "name: '6'\nregistry: {publish: '[::]:5005', hosts: ['fd00::5', r.build.lan, '*.build.lan', R.Example.com.]}\nbuilder: {publish: '[2001:db8::1]:1234', tls: mutual, hosts: ['fd00::6']}", nil},
+		{"edge", "serve: edge", minimalEdge},
+		{"edge-mutual", "name: yard\nserve: edge\nregistry: {name: reg.build.lan}\nbuilder: {tls: mutual, clients: [ci]}", edge},
 		{"remote", "registry: {publish: '0.0.0.0:443', users: [{name: first, password_env: P}, {name: second}]}", func(f *stack.Facts) { f.EngineHost = "engine.lan" }},
 	}
 }
@@ -118,11 +124,18 @@ func files(t testing.TB, in render.Input) map[string]stack.File {
 
 // eachCase runs a test on the files of every case.
 func eachCase(t *testing.T, test func(*testing.T, render.Input, map[string]stack.File)) {
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		eachServed(t, serve, test)
+	}
+}
+
+// eachServed runs a test on the cases of one way to serve.
+func eachServed(t *testing.T, serve stack.Serve, test func(*testing.T, render.Input, map[string]stack.File)) {
 	for _, c := range cases() {
-		t.Run(c.name, func(t *testing.T) {
-			in := c.input(t)
-			test(t, in, files(t, in))
-		})
+		in := c.input(t)
+		if in.Spec.Serve == serve {
+			t.Run(c.name, func(t *testing.T) { test(t, in, files(t, in)) })
+		}
 	}
 }
 
@@ -133,6 +146,12 @@ func (c aCase) golden() map[string]string {
 	paths := []string{stack.FileBuilderConfig, stack.FileRegistryConfig, stack.FileCompose, stack.FileDockerConfig, stack.FileEnv}
 	if slices.Contains([]string{"minimal", "mutual-minimal", "userns", "rootless"}, c.name) {
 		paths = []string{stack.FileCompose}
+	}
+	if strings.HasPrefix(c.name, "edge") {
+		paths = append(paths, stack.FileEdgeConfig)
+	}
+	if c.name == "edge" {
+		paths = append(paths, stack.FileRelayConfig)
 	}
 	out := map[string]string{}
 	for _, path := range paths {
@@ -251,8 +270,28 @@ func TestEveryFile(t *testing.T) {
 	}
 	eachCase(t, func(t *testing.T, in render.Input, have map[string]stack.File) {
 		want := maps.Clone(want)
-		if in.Spec.Builder.TLS == stack.TLSMutual {
+		mutual := in.Spec.Builder.TLS == stack.TLSMutual
+		if mutual {
 			want[stack.FileBuilderClientCA] = attributes{0o644, caller, false}
+		}
+		if in.Spec.Serve == stack.ServeEdge {
+			for _, path := range []string{stack.FileRegistryCert, stack.FileRegistryKey, stack.FileRegistryCert2, stack.FileBuilderCert, stack.FileBuilderKey, stack.FileBuilderClientCA} {
+				delete(want, path)
+			}
+			for _, path := range []string{stack.FileEdgeConfig, stack.FileEdgeRegistryCert, stack.FileEdgeBuilderCert} {
+				want[path] = attributes{0o644, registry, false}
+			}
+			for _, path := range []string{stack.FileEdgeRegistryKey, stack.FileEdgeBuilderKey} {
+				want[path] = attributes{0o600, registry, true}
+			}
+			if _, ok := in.Spec.Relay(in.Facts); ok {
+				want[stack.FileRelayConfig] = attributes{0o644, caller, false}
+			}
+			if mutual {
+				want[stack.FileEdgeClients], want[stack.FileEdgeAccess] = attributes{0o644, registry, false}, attributes{0o644, registry, false}
+				removed := stack.ClientPair(stack.LeafRemoved)
+				want[removed.Cert], want[removed.Key] = attributes{0o644, caller, false}, attributes{0o600, caller, true}
+			}
 		}
 		for path, f := range have {
 			w, ok := want[path]
@@ -298,7 +337,7 @@ func TestMaterial(t *testing.T) {
 	pairs := maps.Clone(in.Material.CAs)
 	maps.Copy(pairs, in.Material.Leaves)
 	for name := range pairs {
-		at := stack.PairOf(name)
+		at := in.Spec.Serve.PairOf(name)
 		// As every daemon does, which checks that both belong together.
 		got, err := tls.X509KeyPair(have[at.Cert].Data, have[at.Key].Data)
 		if err != nil {

@@ -52,6 +52,12 @@ func (b *builderProbes) checks() []*check {
 			return b.show(ctx, e, removed.Client, alertUnknownCA)
 		})
 	}
+	for i, barred := range b.Barred {
+		title := "a removed client is refused: " + barred.Cert.Subject.CommonName
+		t.add(fmt.Sprintf("removed-%d", i+1), title, letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			return b.show(ctx, e, barred, alertBadCertificate, alertAccessDenied)
+		})
+	}
 	return t.checks
 }
 

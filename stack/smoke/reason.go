@@ -78,6 +78,7 @@ const (
 	alertCertificateExpired     tls.AlertError = 45
 	alertCertificateUnknown     tls.AlertError = 46
 	alertUnknownCA              tls.AlertError = 48
+	alertAccessDenied           tls.AlertError = 49
 	alertProtocolVersion        tls.AlertError = 70
 	alertCertificateRequired    tls.AlertError = 116
 	alertNoProtocol             tls.AlertError = 120
@@ -88,7 +89,7 @@ func reasonOfAlert(alert tls.AlertError) stack.Reason {
 	case alertProtocolVersion, alertNoProtocol, alertHandshakeFailure:
 		return stack.ReasonProtocol
 	case alertBadCertificate, alertUnsupportedCertificate, alertCertificateExpired,
-		alertCertificateUnknown, alertUnknownCA, alertCertificateRequired:
+		alertCertificateUnknown, alertUnknownCA, alertAccessDenied, alertCertificateRequired:
 		return stack.ReasonUnauthorized
 	}
 	return stack.ReasonUnexpected

@@ -74,6 +74,9 @@ type Builder struct {
 	// Removed are clients of replaced CAs, which it must not let in any more.
 	// Only used if Mutual.
 	Removed []Removed
+	// Barred are clients of the CA that it accepts which were removed one by
+	// one. Only used if Mutual.
+	Barred []*pki.KeyPair
 }
 
 // Removed is a client of a CA that was replaced.

@@ -13,6 +13,7 @@ func main() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
 	fmt.Println("uid", os.Getuid())
+	fmt.Println("args", os.Args)
 	if file := os.Getenv("WRITE"); file != "" {
 		fmt.Println("write", os.WriteFile(file, []byte("x"), 0o600))
 	}
