@@ -4,6 +4,7 @@
 //
 //	make bench
 //	go run ./scripts/bench -runs 21
+//	go run ./scripts/bench -edge -runs 3
 //
 // It needs what "make up" needs, and for the peers openssl and htpasswd. The
 // other tools it builds once into ${CERTYARD_CACHE:-~/.cache/certyard}/tools.
@@ -22,6 +23,7 @@ import (
 func main() {
 	runs := flag.Int("runs", 7, "measure everything `N` times, after one run that does not count")
 	binary := flag.String("binary", "bin/certyard", "measure the certyard in `FILE`; its daemons are beside it")
+	edge := flag.Bool("edge", false, "measure TLS in the edge beside TLS in the daemons")
 	flag.Parse()
 	if *runs < 1 || flag.NArg() > 0 {
 		flag.Usage()
@@ -30,7 +32,11 @@ func main() {
 	// A reader that goes away is an error like others, so that bench cleans up.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, *binary, *runs)
+	measure := run
+	if *edge {
+		measure = runEdge
+	}
+	err := measure(ctx, *binary, *runs)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)

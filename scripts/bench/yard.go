@@ -15,6 +15,7 @@ import (
 type yard struct {
 	binary, daemons string
 	tmp, name       string
+	upFlags         []string
 }
 
 // newYard copies the binary, so that a build meanwhile does not change what is
@@ -86,7 +87,7 @@ func (r upResult) ports() []int {
 func (y *yard) up(ctx context.Context) (sample, upResult, error) {
 	var result upResult
 	args := y.args("--json", "up", "--registry-publish", "127.0.0.1:0", "--builder-publish", "127.0.0.1:0")
-	s, out, err := y.certyard(ctx, args...)
+	s, out, err := y.certyard(ctx, append(args, y.upFlags...)...)
 	if err != nil {
 		return s, result, err
 	}
