@@ -341,6 +341,10 @@ func engineHints() []hintFor {
 		on(func(e *compose.BundleError) []string {
 			return []string{`the daemons for bundled images are missing or damaged: "make daemons" builds them; CERTYARD_DAEMONS names another directory that has them`}
 		}),
+		on(func(e *compose.ProgramError) []string {
+			return []string{fmt.Sprintf(`the edge is certyard itself, as a static Linux executable: build it with "CGO_ENABLED=0 GOOS=linux GOARCH=%s go build -o certyard-linux-%[1]s ./cmd/certyard" and put it beside certyard`, e.Arch),
+				"or set serve: daemon"}
+		}),
 		always[*compose.PullError]("set images: auto or bundled to use the bundled images, or load the image with docker load"),
 	}
 }

@@ -109,6 +109,7 @@ var advised = []struct {
 	{"compose.NameError", &compose.NameError{Name: "x"}, "--name"},
 	{"compose.ForeignProjectError", &compose.ForeignProjectError{Name: "x", Dir: "/elsewhere"}, "/elsewhere"},
 	{"compose.PullError", &compose.PullError{Image: "x", Err: context.DeadlineExceeded}, "images: auto"},
+	{"compose.ProgramError", &compose.ProgramError{Path: "certyard-linux-arm64", Arch: "arm64", Err: fs.ErrNotExist}, "GOARCH=arm64 go build"},
 	{"compose.BundleError", &compose.BundleError{Path: "x", Err: fs.ErrNotExist}, "make daemons"},
 
 	{"stack/lifecycle.NoStackError", &lifecycle.NoStackError{Dir: "x"}, "certyard up"},

@@ -82,6 +82,9 @@ func (dr *draft) describeCertificates() string {
 	var parts []string
 	kept := true
 	for _, leaf := range dr.plan.Leaves {
+		if leaf.Name == stack.LeafRemoved { // which nobody uses but the proof
+			continue
+		}
 		part := leaf.Name
 		if n := leaf.SANs.Len(); n > 0 {
 			part += fmt.Sprintf(" %d names", n)

@@ -35,6 +35,10 @@ func (quietEngine) Images(_ context.Context, want []compose.Image, _ compose.Pol
 	return out, nil
 }
 
+func (quietEngine) With(_ context.Context, base string, _ compose.Program, _ []string) (string, error) {
+	return base, nil
+}
+
 func (quietEngine) Foreign(context.Context, string, string) error { return nil }
 
 func (quietEngine) Up(context.Context, *types.Project, compose.UpOptions) (compose.UpResult, error) {
