@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,7 +41,9 @@ const programDir = "CERTYARD_TEST_PROGRAM_DIR"
 var program = sync.OnceValues(func() (string, error) {
 	dir := os.Getenv(programDir)
 	file := filepath.Join(dir, "certyard")
-	if out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", file, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build: it runs in containers too
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return file, os.Chmod(dir, 0o755)
@@ -53,6 +56,8 @@ type yard struct {
 	dir  string // the working directory
 	name string
 	cred *syscall.Credential
+
+	images []string // to be removed with the test
 }
 
 // newYard needs Docker: without it the test is skipped, or fails where Docker is
@@ -182,31 +187,74 @@ func TestIntegrationCommands(t *testing.T) {
 	y.must(exitUsage, "down", "--purge")
 }
 
-// TestIntegrationBuildctl builds and pushes with a stock buildctl and nothing
-// but the variables of env.
+// TestIntegrationBuildctl builds, pushes and builds on what it pushed, with a
+// stock buildctl and nothing but the variables of env. With the edge the host
+// knows the image by the same name.
 func TestIntegrationBuildctl(t *testing.T) {
-	y := newYard(t)
-	y.must(exitOK, "up", "--tls", "mutual")
-	if err := os.WriteFile(filepath.Join(y.dir, "Dockerfile"), []byte("FROM scratch\nCOPY Dockerfile /it\n"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		t.Run(string(serve), func(t *testing.T) {
+			var y *yard
+			t.Cleanup(func() { y.removeImages() })
+			y = newYard(t)
+			y.must(exitOK, "up", "--tls", "mutual", "--serve", string(serve))
+			y.remember()
+			y.buildctl(serve)
+		})
 	}
-	defer os.Remove(filepath.Join(y.dir, "Dockerfile"))
-	arch := "linux-amd64"
-	if out, err := exec.Command("go", "env", "GOARCH").Output(); err == nil {
-		arch = "linux-" + strings.TrimSpace(string(out))
+}
+
+func (y *yard) buildctl(serve stack.Serve) {
+	y.t.Helper()
+	for name, text := range map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /it\n", "Again": "ARG BASE\nFROM $BASE\nCOPY Again /again\n"} {
+		file := filepath.Join(y.dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			y.t.Fatal(err)
+		}
+		defer os.Remove(file)
 	}
-	buildctl, err := filepath.Abs("../../bin/daemons/" + arch + "/buildctl")
+	tool, err := filepath.Abs("../../bin/daemons/linux-" + runtime.GOARCH + "/buildctl")
 	if err != nil {
-		t.Fatal(err)
+		y.t.Fatal(err)
 	}
-	script := `eval "$(` + y.file + ` --name ` + y.name + ` env)"
-` + buildctl + ` --tlsdir "$BUILDKIT_TLS_DIR" build --frontend dockerfile.v0 --local context=. --local dockerfile=. \
-  --output type=image,name=$DOCKER_REGISTRY/demo:1,push=true &&
-curl -sSf --cacert "$REGISTRY_CERT" -u "$REGISTRY_AUTH_USERNAME:$REGISTRY_AUTH_PASSWORD" "https://$DOCKER_REGISTRY_ON_HOST/v2/demo/tags/list"`
+	host := "$DOCKER_REGISTRY_ON_HOST"
+	if serve == stack.ServeEdge {
+		host = "$DOCKER_REGISTRY"
+	}
+	build := tool + ` --tlsdir "$BUILDKIT_TLS_DIR" build --frontend dockerfile.v0 --local context=. --local dockerfile=. `
+	script := `set -e
+eval "$(` + y.file + ` --name ` + y.name + ` env)"
+` + build + `--output type=image,name=$DOCKER_REGISTRY/demo:1,push=true
+` + build + `--opt filename=Again --opt build-arg:BASE=$DOCKER_REGISTRY/demo:1 --output type=image,name=$DOCKER_REGISTRY/demo:2,push=true
+curl -sSf --cacert "$REGISTRY_CERT" -u "$REGISTRY_AUTH_USERNAME:$REGISTRY_AUTH_PASSWORD" "https://` + host + `/v2/demo/tags/list"`
 	cmd := y.command()
 	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", script}
-	if r := finish(t, cmd); r.status != 0 || !strings.Contains(r.stdout, `"tags":["1"]`) {
-		t.Errorf("exit status %d: %s\n%s", r.status, r.stdout, r.stderr)
+	if r := finish(y.t, cmd); r.status != 0 || !strings.Contains(r.stdout, `"tags":["1","2"]`) {
+		y.t.Errorf("exit status %d: %s\n%s", r.status, r.stdout, r.stderr)
+	}
+}
+
+// remember notes the images that were made of the program that the tests built.
+func (y *yard) remember() {
+	y.t.Helper()
+	data, err := os.ReadFile(y.state(stack.FileState))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	s, err := stack.ParseState(data)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	if s.Spec.Serve == stack.ServeEdge {
+		y.images = []string{s.Facts.Images[stack.Edge], s.Facts.Images[stack.Builder]}
+	}
+}
+
+func (y *yard) removeImages() {
+	if y == nil || len(y.images) == 0 {
+		return
+	}
+	if out, err := exec.Command("docker", append([]string{"image", "rm"}, y.images...)...).CombinedOutput(); err != nil {
+		y.t.Errorf("removing images: %v\n%s", err, out)
 	}
 }
 
