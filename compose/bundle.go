@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -96,7 +98,9 @@ func recipes() map[string]recipe {
 			binaries: []string{programName},
 			// What is mounted here are new volumes, which take over who may
 			// write: the registry's uid is not known here, the builder is root.
-			entries: []entry{{Path: "run/buildkit/", Mode: 0o755}, {Path: "run/registry/", Mode: 0o1777}},
+			// run/edge is for a tmpfs: from the second start on runc gives it
+			// the mode of the directory below.
+			entries: []entry{{Path: "run/buildkit/", Mode: 0o755}, {Path: "run/edge/", Mode: 0o1777}, {Path: "run/registry/", Mode: 0o1777}},
 			config:  v1.Config{Entrypoint: []string{"/usr/bin/" + programName}, Env: []string{path}},
 		},
 		BundledBuildkit: {
@@ -200,9 +204,12 @@ func (b *bundled) contentTag(kind string) (name.Tag, error) {
 	if err != nil {
 		return name.Tag{}, err
 	}
-	version := b.config.Config.Labels[labelVersion]
+	version := strings.Trim(notInTag.ReplaceAllString(b.config.Config.Labels[labelVersion], "-"), "-.")
 	return name.NewTag(fmt.Sprintf("%s%s:%s-%s", bundledRepository, kind, version, shortSum(content)))
 }
+
+// notInTag is what a tag may not hold and versions do, as "(devel)" and "v1+dirty".
+var notInTag = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 // shortSum names content in a tag.
 func shortSum(content []byte) string {
