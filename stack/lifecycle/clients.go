@@ -213,7 +213,7 @@ func (dr *draft) barClients(now time.Time, names []string) error {
 	for _, issued := range dr.prior.state.Issued {
 		name, ok := strings.CutPrefix(issued.Name, stack.DirClients+"/")
 		if ok && slices.Contains(names, name) {
-			removed = append(removed, stack.RemovedClient{Name: name, Serial: issued.Serial, NotAfter: issued.NotAfter})
+			removed = append(removed, stack.RemovedClient{Name: name, Serial: issued.Serial, Issuer: issued.IssuerKey, NotAfter: issued.NotAfter})
 		}
 	}
 	dr.clients = dr.clients.Barring(removed, now, names...)
