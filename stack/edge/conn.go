@@ -95,10 +95,36 @@ func (c *conn) why() Reason {
 	return c.reason
 }
 
-// helloConn lets crypto/tls find the connection that a hello has come on.
+// helloConn is what crypto/tls reads from: it lets it find the connection that a
+// hello has come on, and tells the end of TCP from the end of TLS. crypto/tls
+// takes both for io.EOF between two records (readRecordOrCCS in conn.go).
 type helloConn struct {
 	*net.TCPConn
-	conn *conn
+	conn  *conn
+	ended bool // TCP has
+}
+
+func (h *helloConn) Read(b []byte) (int, error) {
+	n, err := h.TCPConn.Read(b)
+	if err == io.EOF {
+		h.ended = true
+	}
+	return n, err
+}
+
+// tlsReader reads from a connection until its close_notify. An end of TCP before
+// that is io.ErrUnexpectedEOF.
+type tlsReader struct {
+	*tls.Conn
+	below *helloConn
+}
+
+func (r *tlsReader) Read(b []byte) (int, error) {
+	n, err := r.Conn.Read(b)
+	if err == io.EOF && r.below.ended {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // takeSnapshot is crypto/tls's GetConfigForClient.
@@ -116,7 +142,7 @@ func takeSnapshot(info *tls.ClientHelloInfo) (*tls.Config, error) {
 // has said why not.
 func (c *conn) handshake(ctx context.Context) bool {
 	_ = c.raw.SetDeadline(time.Now().Add(c.l.plan.handshakeTimeout)) // fails only when it is closed
-	secured := tls.Server(&helloConn{c.raw, c}, c.l.config)
+	secured := tls.Server(&helloConn{TCPConn: c.raw, conn: c}, c.l.config)
 	// Without a cancellation: crypto/tls would watch it with a goroutine for each
 	// handshake. Who wants to end it closes the connection.
 	err := secured.HandshakeContext(context.WithoutCancel(ctx))
@@ -167,7 +193,7 @@ func (c *conn) sayGoodbye() {
 func (c *conn) relay() {
 	client := &reader{Reader: c.raw, conn: c.raw, patience: c.l.linger}
 	if c.tls != nil {
-		client.Reader = c.tls
+		client.Reader = &tlsReader{c.tls, c.tls.NetConn().(*helloConn)}
 	}
 	back := make(chan struct{})
 	go func() {

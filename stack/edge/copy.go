@@ -23,16 +23,23 @@ const (
 const flowTime = time.Second
 
 // buffers lends large buffers. It is safe for use in parallel.
-type buffers struct{ pool sync.Pool }
+type buffers struct {
+	pool sync.Pool
+	lent atomic.Int64 // how many are in use
+}
 
 func (b *buffers) get() *[largeBuffer]byte {
+	b.lent.Add(1)
 	if buf, ok := b.pool.Get().(*[largeBuffer]byte); ok {
 		return buf
 	}
 	return new([largeBuffer]byte)
 }
 
-func (b *buffers) put(buf *[largeBuffer]byte) { b.pool.Put(buf) }
+func (b *buffers) put(buf *[largeBuffer]byte) {
+	b.lent.Add(-1)
+	b.pool.Put(buf)
+}
 
 // reader is the side of a connection that is read from. It is used by one
 // goroutine, except for linger.

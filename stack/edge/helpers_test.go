@@ -167,9 +167,27 @@ func (f *front) dial(c *tls.Config) (*tls.Conn, error) {
 		return nil, err
 	}
 	_ = raw.SetDeadline(time.Now().Add(patience))
-	conn := tls.Client(raw, c)
+	conn := tls.Client(&eofConn{Conn: raw}, c)
 	f.t.Cleanup(func() { raw.Close() })
 	return conn, conn.Handshake()
+}
+
+// eofConn notes the end of TCP, which crypto/tls takes for the end of TLS.
+type eofConn struct {
+	net.Conn
+	ended bool
+}
+
+func (e *eofConn) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	e.ended = e.ended || err != nil
+	return n, err
+}
+
+// readToEnd reads all that comes, and reports whether the end was a clean one.
+func readToEnd(conn *tls.Conn) (string, bool) {
+	data, err := io.ReadAll(conn)
+	return string(data), err == nil && !conn.NetConn().(*eofConn).ended
 }
 
 // mustDial connects a client that has to be let in, and says hello.
@@ -296,10 +314,20 @@ func (f *fakeTarget) up() {
 					delete(f.conns, conn)
 					f.mu.Unlock()
 				}()
-				f.handle(conn)
+				f.mu.Lock()
+				handle := f.handle
+				f.mu.Unlock()
+				handle(conn)
 			})
 		}
 	})
+}
+
+// does changes what the target does with the next connections.
+func (f *fakeTarget) does(handle func(*net.UnixConn)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handle = handle
 }
 
 // down closes the socket and every connection.
