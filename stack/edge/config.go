@@ -114,11 +114,11 @@ func ReadConfig(r io.Reader, file string) (Config, error) {
 	return c, nil
 }
 
-// covered reports whether one of the problems is about a key, or about what the
-// key is a part of.
+// covered reports whether one of the problems is about a key, about what the key
+// is a part of, or about an item of the key's list.
 func covered(problems []Problem, path string) bool {
 	for _, p := range problems {
-		if p.Path == "" || path == p.Path || strings.HasPrefix(path, p.Path+".") || strings.HasPrefix(path, p.Path+"[") {
+		if p.Path == "" || path == p.Path || strings.HasPrefix(p.Path, path+"[") || strings.HasPrefix(path, p.Path+".") || strings.HasPrefix(path, p.Path+"[") {
 			return true
 		}
 	}

@@ -35,6 +35,7 @@ type conn struct {
 	reason Reason // "" while nothing has ended it
 	target stream // nil: none yet
 	closed bool
+	abort  context.CancelFunc // ends the dial of the target; nil: none yet
 }
 
 // end says why the connection ends. The first reason stays.
@@ -68,9 +69,34 @@ func (c *conn) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	_ = c.raw.Close()
+	if c.abort != nil {
+		c.abort()
+	}
 	if c.target != nil {
 		_ = c.target.Close()
 	}
+}
+
+// dial connects to the target, unless the connection is closed before that is
+// done.
+func (c *conn) dial(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.abort = cancel
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return net.ErrClosed
+	}
+	target, err := c.l.target.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.setTarget(target) {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // setTarget hands over the target, unless the connection was closed meanwhile.

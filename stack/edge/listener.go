@@ -148,15 +148,12 @@ func (l *listener) serve(ctx context.Context, c *conn, place *list.Element) {
 	if !l.admit(c) {
 		return
 	}
-	target, err := l.target.dial(ctx)
-	if err != nil {
-		c.end(TargetDown)
+	if err := c.dial(ctx); err != nil {
+		c.end(TargetDown) // where nothing else has ended it before
 		c.sayGoodbye()
 		return
 	}
-	if c.setTarget(target) {
-		c.relay()
-	}
+	c.relay()
 }
 
 // admit makes a connection an open one, unless there are too many, or its client
