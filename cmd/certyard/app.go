@@ -73,7 +73,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 func newApp(a *app) *cli.App {
 	cmds := []*cli.Command{
 		a.initCommand(), a.upCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
-		a.clientCommand(), a.pkiCommand(),
+		a.clientCommand(), a.pkiCommand(), a.edgeCommand(),
 		a.logsCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}
 	for _, c := range cmds {
@@ -194,7 +194,10 @@ var errNotSeen = errors.New("not everything could be checked")
 // statusOf returns the exit status for an error.
 func statusOf(err error) int {
 	var usage *usageError
+	var child *childError
 	switch {
+	case errors.As(err, &child):
+		return child.status
 	case errors.Is(err, errNotOK):
 		return exitNotOK
 	case errors.As(err, &usage), isConfigError(err):

@@ -16,6 +16,7 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -31,12 +32,16 @@ func isConfigError(err error) bool {
 	var password *htpasswd.PasswordError
 	var source *passwordSourceError
 	var client *stack.ClientNameError
-	return errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	var front *edge.ConfigError
+	return errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
 func (a *app) fail(err error) int {
 	status := statusOf(err)
+	if child, ok := errors.AsType[*childError](err); ok {
+		return child.status // it has said itself what there is to say
+	}
 	if status == exitNotOK || errors.Is(err, errNotSeen) {
 		return status
 	}
@@ -131,7 +136,7 @@ func hintsFor(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func advice(err error) []string {
-	for _, rules := range [][]hintFor{usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints()} {
+	for _, rules := range [][]hintFor{usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -357,6 +362,20 @@ func lifecycleHints() []hintFor {
 			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}
 		}),
 		always[*lifecycle.UnreachableError]("publish the ports on an address of the engine's machine that is reachable from here (registry.publish, and builder.publish with builder.tls: mutual)"),
+	}
+}
+
+func edgeHints() []hintFor {
+	return []hintFor{
+		always[*edge.ConfigError](`"certyard edge --help" shows a config with every key`),
+		always[*edge.LoadError]("certificates: wants a directory with tls.crt (the certificate, then its chain) and tls.key; clients: one with clients.crt (CAs)"),
+		on(func(e *edge.ListenError) []string {
+			if e.Listener == "" {
+				return []string{"choose another path for admin, in a directory that this user may write to"}
+			}
+			return []string{"stop what listens there, or choose another port or address in addresses"}
+		}),
+		always[*edge.UnhealthyError]("the edge's log says since when"),
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -112,6 +113,12 @@ var advised = []struct {
 	{"compose.ProgramError", &compose.ProgramError{Path: "certyard-linux-arm64", Arch: "arm64", Err: fs.ErrNotExist}, "GOARCH=arm64 go build"},
 	{"compose.BundleError", &compose.BundleError{Path: "x", Err: fs.ErrNotExist}, "make daemons"},
 
+	{"stack/edge.ConfigError", &edge.ConfigError{File: "edge.yaml"}, "certyard edge --help"},
+	{"stack/edge.LoadError", &edge.LoadError{Listener: "registry", Dir: "x", Err: fs.ErrNotExist}, "tls.crt"},
+	{"stack/edge.ListenError", &edge.ListenError{Listener: "registry", Address: ":5000", Err: syscall.EADDRINUSE}, "addresses"},
+	{"stack/edge.ListenError", &edge.ListenError{Address: "admin.sock", Err: syscall.EACCES}, "admin"},
+	{"stack/edge.UnhealthyError", &edge.UnhealthyError{Why: "stopping"}, "log"},
+
 	{"stack/lifecycle.NoStackError", &lifecycle.NoStackError{Dir: "x"}, "certyard up"},
 	{"stack/lifecycle.RootlessError", &lifecycle.RootlessError{}, "whose engine it is"},
 	{"stack/lifecycle.UnreachableError", &lifecycle.UnreachableError{Host: "h", Service: "s"}, "registry.publish"},
@@ -171,7 +178,7 @@ func TestEveryErrorHasAHint(t *testing.T) {
 	for _, c := range advised {
 		known[c.name] = true
 	}
-	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
+	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
 	if len(declared) < 35 {
 		t.Fatalf("found only %d errors: %q", len(declared), declared)
 	}
