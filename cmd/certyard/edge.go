@@ -28,6 +28,7 @@ listeners:
     max_connections: 4096
     handshake_timeout: 10s
     target_timeout: 10s              # for a target that is still starting
+    drain_idle: 1h                   # when it stops, end what is silent for so long
   - name: relay
     plain: true                      # copies TCP as it is
     addresses: ["127.0.0.1:5005"]

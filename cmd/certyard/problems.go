@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/edge"
+	"github.com/certyard/certyard/stack/lifecycle"
 )
 
 // problem is one of several things that are wrong, and how to say it.
@@ -45,10 +47,15 @@ func problems(err error) []problem {
 	return whole
 }
 
-// lines returns what is printed of a problem. Only the config's list is more
-// than one line: it is of our own making.
+// lines returns what is printed of a problem. Lists of what is wrong with a
+// config, and what daemons said last, have lines of their own.
 func (p problem) lines() string {
-	if _, ok := errors.AsType[*stack.ConfigError](p.err); !ok {
+	var (
+		config *stack.ConfigError
+		edges  *edge.ConfigError
+		logs   *lifecycle.NotReadyError
+	)
+	if !errors.As(p.err, &config) && !errors.As(p.err, &edges) && !errors.As(p.err, &logs) {
 		return clean(p.text)
 	}
 	lines := strings.Split(p.text, "\n")

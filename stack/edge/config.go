@@ -35,6 +35,7 @@ type ListenerConfig struct {
 	MaxConnections   *int   `yaml:"max_connections"`
 	HandshakeTimeout string `yaml:"handshake_timeout"`
 	TargetTimeout    string `yaml:"target_timeout"`
+	DrainIdle        string `yaml:"drain_idle"` // once it stops, ends connections that are silent for so long
 }
 
 // Problem is one thing that is wrong with a config.

@@ -39,6 +39,7 @@ type listenerPlan struct {
 	maxConnections   int
 	handshakeTimeout time.Duration
 	targetTimeout    time.Duration
+	drainIdle        time.Duration // 0: idle connections are waited for too
 }
 
 // target is what a listener dials: "unix" and a path, or "tcp" and an address.
@@ -91,6 +92,7 @@ func (k *checker) listener(at string, l ListenerConfig) listenerPlan {
 		maxConnections:   DefaultMaxConnections,
 		handshakeTimeout: k.duration(at+".handshake_timeout", l.HandshakeTimeout, DefaultHandshakeTimeout, 1),
 		targetTimeout:    k.duration(at+".target_timeout", l.TargetTimeout, DefaultTargetTimeout, 1),
+		drainIdle:        k.duration(at+".drain_idle", l.DrainIdle, 0, 0),
 	}
 	if !listenerName.MatchString(l.Name) {
 		k.add(at+".name", "%q is no name: want a-z, 0-9 and -, at most 63 characters", l.Name)
@@ -120,7 +122,7 @@ func (k *checker) tls(at string, l ListenerConfig) {
 	if l.Plain {
 		for key, set := range map[string]bool{
 			"certificates": l.Certificates != "", "clients": l.Clients != "",
-			"alpn": l.ALPN != nil, "handshake_timeout": l.HandshakeTimeout != "",
+			"alpn": l.ALPN != nil, "handshake_timeout": l.HandshakeTimeout != "", "drain_idle": l.DrainIdle != "",
 		} {
 			if set {
 				k.add(at+"."+key, "has no meaning where plain is true")

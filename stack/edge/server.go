@@ -167,15 +167,6 @@ func (s *Server) watch(ctx context.Context) {
 	}
 }
 
-// drained waits for the connections to end, and cuts those that do not in time.
-func (s *Server) drained() {
-	timer := time.AfterFunc(s.drain, s.Cut)
-	defer timer.Stop()
-	for _, l := range s.listeners {
-		l.conns.Wait()
-	}
-}
-
 // Cut ends all connections at once, without a clean end, and lets none in any
 // more.
 func (s *Server) Cut() {
