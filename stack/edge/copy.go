@@ -16,29 +16,41 @@ import (
 // flow.
 const (
 	smallBuffer = 4 << 10
-	largeBuffer = 64 << 10
+	largeBuffer = 32 << 10
 )
 
 // flowTime is how long a direction keeps its large buffer without a byte.
-const flowTime = time.Second
+const flowTime = 100 * time.Millisecond
 
-// buffers lends large buffers. It is safe for use in parallel.
+// buffers lends large buffers. It keeps some for the next ones; a sync.Pool would
+// keep as many as ever were in use at once until the collector has run twice, and
+// with idle connections it seldom runs. It is safe for use in parallel.
 type buffers struct {
-	pool sync.Pool
+	free chan *[largeBuffer]byte
 	lent atomic.Int64 // how many are in use
 }
 
+// keptBuffers is how many buffers are kept.
+const keptBuffers = 64
+
+func newBuffers() *buffers { return &buffers{free: make(chan *[largeBuffer]byte, keptBuffers)} }
+
 func (b *buffers) get() *[largeBuffer]byte {
 	b.lent.Add(1)
-	if buf, ok := b.pool.Get().(*[largeBuffer]byte); ok {
+	select {
+	case buf := <-b.free:
 		return buf
+	default:
+		return new([largeBuffer]byte)
 	}
-	return new([largeBuffer]byte)
 }
 
 func (b *buffers) put(buf *[largeBuffer]byte) {
 	b.lent.Add(-1)
-	b.pool.Put(buf)
+	select {
+	case b.free <- buf:
+	default:
+	}
 }
 
 // reader is the side of a connection that is read from. It is used by one

@@ -62,7 +62,7 @@ func New(c Config, o Options) (*Server, error) {
 		return nil, &ConfigError{c.File, problems}
 	}
 	s := &Server{drain: p.drain, log: o.Log, now: o.Now, metrics: newMetrics()}
-	shared := &buffers{}
+	shared := newBuffers()
 	var errs []error
 	for _, lp := range p.listeners {
 		l, err := newListener(lp, o, s.metrics, shared)
