@@ -87,6 +87,9 @@ func (a *admin) serve() {
 	a.mu.Lock()
 	socket := a.socket
 	a.mu.Unlock()
+	if socket == nil { // closed before this began
+		return
+	}
 	if err := a.server.Serve(socket); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		a.log.Error("the admin socket has failed", "error", err.Error())
 	}
