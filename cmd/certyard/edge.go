@@ -62,7 +62,7 @@ A config with every key, for --config:
 			if c.Bool("health") {
 				return edgeHealth(c.Context, config, command)
 			}
-			server, err := edge.New(config, edge.Options{Now: time.Now, Log: a.edgeLog()})
+			server, err := edge.New(config, edge.Options{Now: time.Now, Log: a.edgeLog(), Idle: debug.FreeOSMemory})
 			if err != nil {
 				return err
 			}

@@ -128,6 +128,9 @@ type helloConn struct {
 	*net.TCPConn
 	conn  *conn
 	ended bool // TCP has
+
+	mu    sync.Mutex
+	batch []byte // records that are not written yet; nil: they are written at once
 }
 
 func (h *helloConn) Read(b []byte) (int, error) {
@@ -263,9 +266,9 @@ func (c *conn) discard(client *reader) {
 func (c *conn) backward(client *reader) {
 	from := &reader{Reader: c.target, conn: c.target}
 	count := c.counter(&c.toClient, toClient)
-	to := net.Conn(c.raw)
+	to := io.Writer(c.raw)
 	if c.tls != nil {
-		to = c.tls
+		to = &batchWriter{c.tls, c.tls.NetConn().(*helloConn), c.l.batches}
 	}
 	err := c.copy(to, from, count)
 	var failed *writeError

@@ -16,7 +16,7 @@ import (
 // flow.
 const (
 	smallBuffer = 4 << 10
-	largeBuffer = 32 << 10
+	largeBuffer = 64 << 10
 )
 
 // flowTime is how long a direction keeps its large buffer without a byte.
@@ -28,15 +28,17 @@ const flowTime = 100 * time.Millisecond
 type buffers struct {
 	free chan *[largeBuffer]byte
 	lent atomic.Int64 // how many are in use
+	used atomic.Bool  // one was lent since somebody has looked
 }
 
 // keptBuffers is how many buffers are kept.
-const keptBuffers = 64
+const keptBuffers = 32
 
 func newBuffers() *buffers { return &buffers{free: make(chan *[largeBuffer]byte, keptBuffers)} }
 
 func (b *buffers) get() *[largeBuffer]byte {
 	b.lent.Add(1)
+	b.used.Store(true)
 	select {
 	case buf := <-b.free:
 		return buf

@@ -33,6 +33,7 @@ const host = "edge.test"
 
 // front is a running server with one listener, its target, and its CAs.
 type front struct {
+	idle    func() // Options.Idle
 	t       testing.TB
 	dir     string // what the listener serves is below it
 	ca      *pkitest.CA
@@ -114,7 +115,7 @@ func (f *front) writeAccess(format string, args ...any) {
 
 // new makes the server.
 func (f *front) new() (*Server, error) {
-	s, err := New(f.config, Options{Now: func() time.Time { return f.clock() }, Log: slog.New(slog.NewJSONHandler(f.log, nil))})
+	s, err := New(f.config, Options{Now: func() time.Time { return f.clock() }, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Idle: f.idle})
 	if err == nil && f.tune != nil {
 		f.tune(s.listeners[0])
 	}

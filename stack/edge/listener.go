@@ -29,6 +29,7 @@ type listener struct {
 	lines   *lineLimit
 	metrics *metrics
 	buffers *buffers
+	batches *batches
 
 	maxPending int
 	linger     time.Duration
@@ -46,7 +47,7 @@ type listener struct {
 func newListener(p listenerPlan, o Options, m *metrics, b *buffers) (*listener, error) {
 	log := o.Log.With("listener", p.name)
 	l := &listener{
-		plan: p, log: log, lines: newLineLimit(), metrics: m, buffers: b,
+		plan: p, log: log, lines: newLineLimit(), metrics: m, buffers: b, batches: &batches{},
 		target:     &dialer{target: p.target, wait: p.targetTimeout, log: log},
 		maxPending: maxPending, linger: lingerTime,
 		open: map[*conn]struct{}{},

@@ -21,6 +21,9 @@ type Options struct {
 	// the next line says how many were left out ("suppressed"). It never gets
 	// keys or what is copied.
 	Log *slog.Logger
+	// Idle is called when bytes have flowed and none have for a few seconds:
+	// the time to give memory back. It may be nil.
+	Idle func()
 }
 
 // Server is a TLS front. Its methods are safe for use in parallel.
@@ -31,6 +34,8 @@ type Server struct {
 	log       *slog.Logger
 	now       func() time.Time
 	metrics   *metrics
+	buffers   *buffers
+	idle      func()
 	stopping  atomic.Bool
 }
 
@@ -61,11 +66,10 @@ func New(c Config, o Options) (*Server, error) {
 		sortProblems(problems)
 		return nil, &ConfigError{c.File, problems}
 	}
-	s := &Server{drain: p.drain, log: o.Log, now: o.Now, metrics: newMetrics()}
-	shared := newBuffers()
+	s := &Server{drain: p.drain, log: o.Log, now: o.Now, metrics: newMetrics(), buffers: newBuffers(), idle: o.Idle}
 	var errs []error
 	for _, lp := range p.listeners {
-		l, err := newListener(lp, o, s.metrics, shared)
+		l, err := newListener(lp, o, s.metrics, s.buffers)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -151,10 +155,15 @@ func (s *Server) Serve(ctx context.Context) {
 	s.log.Info("stopped")
 }
 
-// watch disconnects clients that may not be connected any more.
+// idleTime is how long nothing has to flow for a server to be idle.
+const idleTime = 3 * time.Second
+
+// watch disconnects clients that may not be connected any more, and tells when
+// traffic has ended.
 func (s *Server) watch(ctx context.Context) {
 	ticker := time.NewTicker(rejudgeEvery)
 	defer ticker.Stop()
+	var flowed time.Time // when bytes were last seen to flow; zero when that was told
 	for {
 		select {
 		case <-ctx.Done():
@@ -162,6 +171,13 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ticker.C:
 			for _, l := range s.listeners {
 				l.rejudge()
+			}
+			switch {
+			case s.buffers.lent.Load() > 0 || s.buffers.used.Swap(false):
+				flowed = time.Now()
+			case s.idle != nil && !flowed.IsZero() && time.Since(flowed) > idleTime:
+				s.idle()
+				flowed = time.Time{}
 			}
 		}
 	}

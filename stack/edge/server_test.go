@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -268,4 +269,26 @@ func TestSeveralAddresses(t *testing.T) {
 		raw.Close()
 	}
 	f.awaitCount(ended(ClientGone), "2")
+}
+
+// TestIdle: the end of traffic is told, once.
+func TestIdle(t *testing.T) {
+	f := newFront(t, false)
+	var told atomic.Int32
+	f.idle = func() { told.Add(1) }
+	f.start()
+	conn := f.mustDial(nil)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(make([]byte, 1<<20)) // enough to take a large buffer
+		sent <- err
+	}()
+	_, err := io.ReadFull(conn, make([]byte, 1<<20))
+	check(t, err)
+	check(t, <-sent)
+	eventually(t, "the end of traffic", func() bool { return told.Load() > 0 })
+	check(t, conn.Close())
+	if n := told.Load(); n != 1 {
+		t.Errorf("it was told %d times", n)
+	}
 }
