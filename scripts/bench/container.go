@@ -51,21 +51,26 @@ func usedBy(pid string) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// memory returns what the edge's container takes, as docker stats counts it.
+// memory returns what the edge's process has for itself. The pages of its
+// executable do not count: all edges of a machine, and certyard itself, share
+// them, and the kernel takes them back when it needs them.
 func (s *served) memory(ctx context.Context) (int64, error) {
 	time.Sleep(5 * time.Second) // at rest
-	out, err := docker(ctx, "stats", "--no-stream", "--format", "{{.MemUsage}}", s.yard.name+"-edge-1")
+	pid, err := docker(ctx, "inspect", "-f", "{{.State.Pid}}", s.yard.name+"-edge-1")
 	if err != nil {
 		return 0, err
 	}
-	text, _, _ := strings.Cut(out, " / ")
-	for unit, size := range map[string]float64{"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10} {
-		if number, ok := strings.CutSuffix(strings.TrimSpace(text), unit); ok {
-			n, err := strconv.ParseFloat(number, 64)
-			return int64(n * size), err
+	data, err := os.ReadFile("/proc/" + strings.TrimSpace(pid) + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "RssAnon:"); ok { // proc_pid_status(5)
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
+			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("reading docker stats: %q", out)
+	return 0, fmt.Errorf("reading the memory of the edge: the kernel does not say")
 }
 
 func docker(ctx context.Context, args ...string) (string, error) {
