@@ -204,4 +204,25 @@ func TestTimeoutEvictedLimit(t *testing.T) {
 		f.awaitCount(ended(OK), "1")
 		f.mustDial(nil)
 	})
+	t.Run("limit after the handshake", func(t *testing.T) {
+		f := newFront(t, false)
+		most := 1
+		f.listener().MaxConnections = &most
+		f.start()
+		var conns []*tls.Conn
+		for range 2 { // both begin while none is open
+			raw, err := net.Dial("tcp", f.address())
+			check(t, err)
+			defer raw.Close()
+			_ = raw.SetDeadline(time.Now().Add(patience))
+			conns = append(conns, tls.Client(raw, f.tlsConfig(nil)))
+		}
+		eventually(t, "both handshakes go on", func() bool { _, n := f.server.listeners[0].counts(); return n == 2 })
+		check(t, ping(conns[0]))
+		if ping(conns[1]) == nil {
+			t.Error("a second connection was let in")
+		}
+		f.awaitCount(ended(Limit), "1")
+		f.awaitCount(shook(Limit), "1")
+	})
 }

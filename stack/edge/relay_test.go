@@ -151,6 +151,7 @@ func TestTargetDies(t *testing.T) {
 		// Its bytes are unread when it closes, as when a process is killed.
 		time.Sleep(50 * time.Millisecond)
 	})
+	f.listener().TargetTimeout = "1h" // once it has been up, nobody waits for it
 	f.start()
 	conn, err := f.dial(f.tlsConfig(nil))
 	check(t, err)
@@ -179,6 +180,39 @@ func TestTargetDies(t *testing.T) {
 	if up, down := f.log.lines(t, "target up"), f.log.lines(t, "target down"); len(up) != 2 || len(down) != 1 {
 		t.Errorf("%d lines that it is up and %d that it is down, want 2 and 1", len(up), len(down))
 	}
+}
+
+// TestTargetTakesNoMore: an end is not a clean one when the target did not take
+// all that the client has sent, but what it has said before still arrives.
+func TestTargetTakesNoMore(t *testing.T) {
+	f := newFront(t, false)
+	broken := make(chan struct{})
+	f.target.does(func(conn *net.UnixConn) {
+		_, _ = io.WriteString(conn, "enough") // what is missing fails the test
+		_ = conn.CloseRead()
+		<-broken
+	})
+	f.start()
+	conn, err := f.dial(f.tlsConfig(nil))
+	check(t, err)
+	l := f.server.listeners[0]
+	eventually(t, "the target refuses more", func() bool {
+		if _, err := conn.Write(make([]byte, 100)); err != nil {
+			t.Fatalf("the client cannot send any more: %v", err)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for c := range l.open {
+			return c.broken.Load()
+		}
+		return false
+	})
+	close(broken)
+	if got, clean := readToEnd(conn); got != "enough" || clean {
+		t.Errorf("got %q, clean %t; want another end", got, clean)
+	}
+	check(t, conn.Close())
+	f.awaitCount(ended(TargetFailed), "1")
 }
 
 func isReset(err error) bool {
