@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack/strict"
 )
 
 // BuilderTLS says whom the builder lets in.
@@ -133,7 +134,7 @@ func NewSpec(c Config) (Spec, error) {
 	}
 	v.whole(s)
 	if len(v.problems) > 0 {
-		sortProblems(v.problems)
+		strict.Sort(v.problems)
 		return Spec{}, &ConfigError{File: c.File, Problems: v.problems}
 	}
 	return s, nil
@@ -146,7 +147,7 @@ type checker struct {
 }
 
 func (v *checker) bad(path, format string, args ...any) {
-	v.problems = append(v.problems, Problem{v.config.lines[path], path, fmt.Sprintf(format, args...)})
+	v.problems = append(v.problems, Problem{Line: v.config.lines[path], Path: path, Why: fmt.Sprintf(format, args...)})
 }
 
 // whole checks what no single value shows.

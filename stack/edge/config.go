@@ -1,12 +1,10 @@
 package edge
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
+	"github.com/certyard/certyard/stack/strict"
 )
 
 // Config is edge.yaml as written. Paths are relative to the working directory.
@@ -39,68 +37,28 @@ type ListenerConfig struct {
 }
 
 // Problem is one thing that is wrong with a config.
-type Problem struct {
-	Line int    // in the file, from 1; 0 when it is not known
-	Path string // of the key, as "listeners[0].target"
-	Why  string
-}
-
-// String returns the problem as one line without its file.
-func (p Problem) String() string {
-	var b strings.Builder
-	if p.Line > 0 {
-		fmt.Fprintf(&b, "line %d: ", p.Line)
-	}
-	if p.Path != "" {
-		b.WriteString(p.Path + ": ")
-	}
-	return b.String() + p.Why
-}
+type Problem = strict.Problem
 
 // ConfigError is everything that is wrong with a config, at once.
-type ConfigError struct {
-	File     string
-	Problems []Problem // by line
-}
+type ConfigError strict.Error
 
-// Error lists the problems, one a line when there are several.
-func (e *ConfigError) Error() string {
-	file := e.File
-	if file == "" {
-		file = "configuration"
-	}
-	if len(e.Problems) == 1 {
-		return file + ": " + e.Problems[0].String()
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d problems", file, len(e.Problems))
-	for _, p := range e.Problems {
-		b.WriteString("\n    " + p.String())
-	}
-	return b.String()
-}
+func (e *ConfigError) Error() string { return (*strict.Error)(e).Error() }
 
-// maxFile is far more than anything that is read here needs, and keeps a wrong
-// path from being read whole.
-const maxFile = 1 << 20
+func configError(file string, problems []Problem) error {
+	strict.Sort(problems)
+	return &ConfigError{File: file, Problems: problems}
+}
 
 // ReadConfig reads a config strictly: a key that it does not know is an error,
 // like a value of the wrong type or one that cannot be used. The error is a
 // *[ConfigError] for what is wrong with the content.
 func ReadConfig(r io.Reader, file string) (Config, error) {
-	c := Config{File: file, lines: map[string]int{}}
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	c := Config{File: file}
+	lines, problems, err := strict.Decode(r, file, &c)
 	if err != nil {
-		return c, fmt.Errorf("reading %s: %w", file, err)
+		return c, err
 	}
-	if len(data) > maxFile {
-		return c, &ConfigError{file, []Problem{{Why: "it is larger than 1 MiB, so it is no config"}}}
-	}
-	root, err := onlyDocument(data)
-	if err != nil {
-		return c, &ConfigError{file, decodeProblems(err)}
-	}
-	problems := checkTree(root, &c)
+	c.lines = lines
 	// What a value means is only looked at where its type is right.
 	_, values := c.plan()
 	for _, p := range values {
@@ -109,8 +67,7 @@ func ReadConfig(r io.Reader, file string) (Config, error) {
 		}
 	}
 	if problems != nil {
-		sortProblems(problems)
-		return c, &ConfigError{file, problems}
+		return c, configError(file, problems)
 	}
 	return c, nil
 }
@@ -124,25 +81,4 @@ func covered(problems []Problem, path string) bool {
 		}
 	}
 	return false
-}
-
-// decodeProblems takes the lines out of the YAML library's errors.
-func decodeProblems(err error) []Problem {
-	var second *secondDocumentError
-	if errors.As(err, &second) {
-		return []Problem{{Line: second.line, Why: second.Error()}}
-	}
-	var many *yaml.LoadErrors
-	if errors.As(err, &many) {
-		var out []Problem
-		for _, e := range many.Errors {
-			out = append(out, decodeProblems(e)...)
-		}
-		return out
-	}
-	var one *yaml.LoadError
-	if errors.As(err, &one) {
-		return []Problem{{Line: one.Mark.Line, Why: one.Message}}
-	}
-	return []Problem{{Why: err.Error()}}
 }

@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// maxFile is far more than a certificate, a list or an answer needs, and keeps a
+// wrong file from being read whole.
+const maxFile = 1 << 20
+
 // folder is a directory with a few files that belong together.
 type folder struct {
 	path  string

@@ -79,7 +79,7 @@ func (k *checker) add(path, format string, args ...any) {
 	for at := path; line == 0 && at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
 		line = k.lines[at]
 	}
-	k.problems = append(k.problems, Problem{line, path, fmt.Sprintf(format, args...)})
+	k.problems = append(k.problems, Problem{Line: line, Path: path, Why: fmt.Sprintf(format, args...)})
 }
 
 var listenerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

@@ -63,8 +63,7 @@ func (e *ListenError) Unwrap() error { return e.Err }
 func New(c Config, o Options) (*Server, error) {
 	p, problems := c.plan()
 	if problems != nil {
-		sortProblems(problems)
-		return nil, &ConfigError{c.File, problems}
+		return nil, configError(c.File, problems)
 	}
 	s := &Server{drain: p.drain, log: o.Log, now: o.Now, metrics: newMetrics(), buffers: newBuffers(), idle: o.Idle}
 	var errs []error

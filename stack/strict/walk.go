@@ -1,4 +1,4 @@
-package edge
+package strict
 
 import (
 	"bytes"
@@ -13,9 +13,6 @@ import (
 
 	"go.yaml.in/yaml/v4"
 )
-
-// This file reads YAML as package stack reads certyard.yaml, which this package
-// cannot import: it has to stay usable without everything else.
 
 // secondDocumentError says that a file goes on after its document. The library
 // would leave the rest unread, and so what it sets.
@@ -43,23 +40,24 @@ func onlyDocument(data []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-func sortProblems(problems []Problem) {
+// Sort sorts problems by their lines, and keeps the order of those on one.
+func Sort(problems []Problem) {
 	sort.SliceStable(problems, func(i, j int) bool { return problems[i].Line < problems[j].Line })
 }
 
-// checkTree decodes a document into c, and returns what does not fit.
-func checkTree(root *yaml.Node, c *Config) []Problem {
+// checkTree decodes a document, notes the lines, and returns what does not fit.
+func checkTree(root *yaml.Node, into any, lines map[string]int) []Problem {
 	if root == nil || isNull(root) {
 		return nil
 	}
-	w := walker{lines: c.lines}
-	w.node(root, reflect.TypeFor[Config](), "")
+	w := walker{lines: lines}
+	w.node(root, reflect.TypeOf(into).Elem(), "")
 	if len(w.problems) > 0 && w.problems[0].Path == "" {
 		return w.problems // it is no config at all
 	}
 	// What was found is told better than by the decoder, which goes on after
 	// what does not fit.
-	if err := root.Decode(c); err != nil && w.problems == nil {
+	if err := root.Decode(into); err != nil && w.problems == nil {
 		return decodeProblems(err)
 	}
 	return w.problems
