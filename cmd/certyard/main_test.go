@@ -25,6 +25,7 @@ import (
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/edge"
 )
 
 // update reports the flag -update: rewrite what the scripts compare with. The
@@ -285,6 +286,17 @@ func TestExampleConfig(t *testing.T) {
 	}
 }
 
+// TestExampleEdge: the config that the help of edge shows is one.
+func TestExampleEdge(t *testing.T) {
+	c, err := edge.ReadConfig(strings.NewReader(exampleEdge), "edge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Listeners) != 2 {
+		t.Errorf("it has %d listeners", len(c.Listeners))
+	}
+}
+
 // TestExitStatuses: scripts of people depend on the numbers.
 func TestExitStatuses(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -296,6 +308,8 @@ func TestExitStatuses(t *testing.T) {
 		"config":            {fmt.Errorf("wrapped: %w", &stack.ConfigError{}), 2},
 		"password source":   {&passwordSourceError{fs.ErrNotExist}, 2},
 		"does not hold":     {errNotOK, 3},
+		"edge's config":     {&edge.ConfigError{}, 2},
+		"edge's command":    {fmt.Errorf("interrupted: %w", &childError{143}), 143},
 		"file is not there": {fs.ErrNotExist, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,9 +22,8 @@
 // metrics. Lines about connections that were refused are limited, see
 // [Options.Log]; the metrics count all of them.
 //
-// What a client has not finished sending when the target breaks off, and what
-// the target has not finished sending when it fails, never looks complete to the
-// other side: only a clean end is passed on as one (close_notify, FIN). A target
-// whose process dies while it neither reads nor writes shows a clean end to the
-// kernel; nobody can tell that apart.
+// Only a clean end is passed on as one (close_notify, FIN). What breaks off in
+// the middle ends without close_notify, and with a reset where there is no TLS.
+// Unix sockets have no such sign: a target on one sees an end of file in either
+// case, and one whose process dies with nothing unread shows an end of file.
 package edge
