@@ -16,8 +16,6 @@ type config struct {
 	On    bool     `yaml:"on"`
 	Hosts []string `yaml:"hosts"`
 	Parts []part   `yaml:"parts"`
-
-	hidden int
 }
 
 type part struct {
@@ -49,7 +47,7 @@ func TestDecode(t *testing.T) {
 		"hosts: [a, ]\nparts: [~]\n":         "line 2: parts[0]: is empty",
 		"count: three\nhosts: a\n":           `line 1: count: want a number, have "three"; line 2: hosts: want a list, have "a"`,
 		"name: [a]\n":                        "line 1: name: want text, have a list",
-		"hidden: 1\n":                        "line 1: hidden: unknown key; known here: count, hosts, name, on, parts",
+		"internal: 1\n":                      "line 1: internal: unknown key; known here: count, hosts, name, on, parts",
 		"[a, b]\n":                           "line 1: want keys and values, have a list",
 		"name: a\n---\nname: b\n":            "line 2: a second document begins here; want one",
 		"name: &x a\nhosts: [*x, *x]\n":      "",
