@@ -72,6 +72,9 @@ func (a *app) clientAdd(c *cli.Context) error {
 		client.Dir = c.String("out")
 	}
 	a.ui.linef("client %q, serial %s, until %s (%d days), in %s", client.Name, short(client.Serial, 12), client.NotAfter.Format(time.DateOnly), client.DaysLeft, a.ui.path(client.Dir))
+	if !client.Allowed {
+		a.ui.linef("  builder.clients does not name it: the builder refuses it until it does and \"certyard up\" has run")
+	}
 	if a.global.json {
 		return a.printJSON(client)
 	}
@@ -148,8 +151,12 @@ func (a *app) clientListCommand() *cli.Command {
 				a.ui.linef("no clients were added")
 			}
 			for _, client := range clients {
-				a.ui.linef("  %-20s serial %s, until %s (%d days), added %s, %s", client.Name, short(client.Serial, 12),
-					client.NotAfter.Format(time.DateOnly), client.DaysLeft, client.Added.Format(time.DateOnly), a.ui.path(client.Dir))
+				refused := ""
+				if !client.Allowed {
+					refused = ", not in builder.clients"
+				}
+				a.ui.linef("  %-20s serial %s, until %s (%d days), added %s, %s%s", client.Name, short(client.Serial, 12),
+					client.NotAfter.Format(time.DateOnly), client.DaysLeft, client.Added.Format(time.DateOnly), a.ui.path(client.Dir), refused)
 			}
 			return nil
 		},
@@ -159,7 +166,8 @@ func (a *app) clientListCommand() *cli.Command {
 func (a *app) clientRemoveCommand() *cli.Command {
 	return &cli.Command{
 		Name: "remove", Usage: "take the certificates of NAME... back", ArgsUsage: "NAME...",
-		Description: `buildkitd knows no revocation, so the client CA is replaced: all other
+		Description: `With serve: edge the client is refused from now on, and nothing else changes.
+buildkitd knows no revocation, so without it the client CA is replaced: all other
 clients get new certificates for the keys that they have, the builder is
 started again with the new CA, and the proof shows that it refuses
 certificates of the old one. Trust in the servers does not change.`,
@@ -203,7 +211,7 @@ func (a *app) clientsRemoved(names []string, res lifecycle.Result, restart bool)
 			a.ui.linef("  new certificate, same key: %s", a.ui.path(filepath.Join(res.Dir, path)))
 		}
 	}
-	if !restart {
+	if !restart && res.Spec.Serve != stack.ServeEdge { // which reads the files by itself
 		a.ui.linef("the builder lets removed clients in until the next \"%s up\"", a.invocation(res.Stack))
 	}
 	return err

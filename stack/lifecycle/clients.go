@@ -20,6 +20,8 @@ type ClientStatus struct {
 	NotAfter    time.Time `json:"not_after"`
 	DaysLeft    int       `json:"days_left"` // whole days, negative once expired
 	Dir         string    `json:"dir"`       // works as buildctl --tlsdir
+	// Allowed is false when builder.clients leaves the client out.
+	Allowed bool `json:"allowed"`
 	// Replaces is how many certificates the client had before this one.
 	Replaces int `json:"replaces"`
 }
@@ -136,6 +138,7 @@ func clientStatus(d Deps, p prior, name string) (ClientStatus, error) {
 		Name: name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Added: client.Added,
 		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: pki.DaysLeft(kp.Cert, d.Now()),
 		Dir: strings.TrimSuffix(p.pairs[stack.ClientLeaf(name)].CertFile, "/cert.pem"), Replaces: -1,
+		Allowed: len(p.state.Spec.Builder.Clients) == 0 || slices.Contains(p.state.Spec.Builder.Clients, name),
 	}
 	for _, issued := range p.state.Issued {
 		if issued.Name == stack.ClientLeaf(name) {

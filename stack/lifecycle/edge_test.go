@@ -100,6 +100,7 @@ func TestIntegrationEdge(t *testing.T) {
 				t.Errorf("the one name is %s", name)
 			}
 			checkTarget(t, *first.Report, "build.push", name)
+			checkTarget(t, *first.Report, "build.pull-again", "registry:5000")
 
 			second := upEdge(t, d, newSpec(t, config))
 			if len(second.Written) > 0 || !slices.Equal(ids(t, d, stack.ServeEdge.Services()...), before) {

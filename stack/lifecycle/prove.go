@@ -70,8 +70,8 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 		Trust: trust,
 		Registry: smoke.Registry{
 			Endpoints: spec.HostEndpoints(stack.Registry, s.Facts), Names: spec.Names(stack.Registry, s.Facts),
-			Network: spec.RegistryEndpoint(s.Facts).Address(),
-			User:    user, Password: secrets.Passwords[user],
+			Network: spec.RegistryEndpoint(s.Facts).Address(), Inside: stack.NetworkEndpoint(stack.Registry).Address(),
+			User: user, Password: secrets.Passwords[user],
 		},
 		Builder: smoke.Builder{
 			Endpoints: spec.HostEndpoints(stack.Builder, s.Facts), Names: spec.Names(stack.Builder, s.Facts),

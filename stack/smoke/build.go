@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -81,6 +82,7 @@ func (b *build) checks(push, builder *check) []*check {
 	ready := []need{{on: builder}, {on: push}}
 	pull := b.onNetwork("build.pull", "the base image is pulled", ready, b.stage(stagePull))
 	again := b.onNetwork("build.pull-again", "a repository of earlier proofs is pulled from", ready, b.stage(stagePullAgain))
+	again.Target = b.inside()
 	run := b.onNetwork("build.run", "a RUN step executes", ready, b.stage(stageRun))
 	pushed := b.onNetwork("build.push", "the result is pushed", ready, b.stage(stagePush))
 	built := []need{{on: pushed}}
@@ -169,7 +171,7 @@ func (b *build) connect(ctx context.Context) (*client.Client, error) {
 // solve builds and pushes, and leaves in b.stages how far it came.
 func (b *build) solve(ctx context.Context) {
 	base := reference(b.registry.Network, b.repository, b.base)
-	old := reference(b.registry.Network, seenRepository, b.old)
+	old := reference(b.inside(), seenRepository, b.old)
 	result := b.do(ctx, job{
 		dockerfile: fmt.Sprintf("FROM %s\nCOPY --from=%s /%s /%[3]s\nRUN [\"/%s\"]\n", base, old, runstep.Seen, step),
 		name:       b.registry.Network + "/" + b.repository + ":built",
@@ -196,8 +198,11 @@ func (b *build) do(ctx context.Context, j job) solved {
 	return result
 }
 
+// inside returns the registry's other name for the builder, or its only one.
+func (b *build) inside() string { return cmp.Or(b.registry.Inside, b.registry.Network) }
+
 func (b *build) login(password string) *login {
-	return &login{host: b.registry.Network, user: b.registry.User, password: password}
+	return &login{hosts: []string{b.registry.Network, b.inside()}, user: b.registry.User, password: password}
 }
 
 // read gets the result's manifest and its top layer, and compares the file in

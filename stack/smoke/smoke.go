@@ -49,6 +49,9 @@ type Registry struct {
 	Names []string
 	// Network is the registry host for the builder, as in registry:5000.
 	Network string
+	// Inside is another name that the registry has for the builder, "" for
+	// none. What is pulled from a repository of earlier proofs is pulled by it.
+	Inside string
 	// User and Password are what it lets in.
 	User, Password string
 	// Leaf is the certificate that it must serve; nil accepts any that

@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/moby/buildkit/client"
@@ -90,8 +91,9 @@ func (j job) prepare(ctx context.Context, opt *client.SolveOpt) (*llb.Definition
 // client that the whole process shares (P12).
 type login struct {
 	auth.UnimplementedAuthServer
-	host, user, password string
-	asked                atomic.Bool // whether the daemon wanted to know
+	hosts          []string // of the registry, as the daemon dials it
+	user, password string
+	asked          atomic.Bool // whether the daemon wanted to know
 }
 
 // Register implements session.Attachable.
@@ -99,7 +101,7 @@ func (l *login) Register(server *grpc.Server) { auth.RegisterAuthServer(server, 
 
 // Credentials implements auth.AuthServer.
 func (l *login) Credentials(_ context.Context, request *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
-	if request.Host != l.host {
+	if !slices.Contains(l.hosts, request.Host) {
 		return nil, status.Errorf(codes.PermissionDenied, "no credentials for %q", request.Host)
 	}
 	l.asked.Store(true)
