@@ -83,7 +83,7 @@ func TestIntegrationProgram(t *testing.T) {
 		removeImage(t, e, other)
 	}
 	project := newProject(t, e)
-	project.up("services: {alone: {image: '"+got[0].Ref+"', command: [edge], user: '65532', read_only: true}, both: {image: '"+added+"', command: [serve]}}", UpOptions{})
+	project.up("services: {alone: {image: '"+got[0].Ref+"', command: [edge], user: '65532', read_only: true, environment: [ARGS=1]}, both: {image: '"+added+"', command: [serve], environment: [ARGS=1]}}", UpOptions{})
 	for service, want := range map[string]string{
 		"alone": "args [/usr/bin/certyard edge]", "both": "args [/usr/bin/certyard relay -- registry serve]",
 	} {
