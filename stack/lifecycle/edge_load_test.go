@@ -394,9 +394,10 @@ func (y *yard) rotateCA(t *testing.T, l *load) {
 	l.settle(t)
 	y.serve(t, m, crossSign(t, newCA, oldCA))
 	l.settle(t)
-	changed.Trust = pki.NewTrustBundle(newCA.Cert)
-	l.options.Store(&changed)
-	put(t, at(y.d, stack.FileBuilderCA), changed.Trust.PEM())
+	last := changed // the builds still read the other
+	last.Trust = pki.NewTrustBundle(newCA.Cert)
+	l.options.Store(&last)
+	put(t, at(y.d, stack.FileBuilderCA), last.Trust.PEM())
 	l.settle(t)
 	l.report(t, "CA", since, 3)
 }
