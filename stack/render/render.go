@@ -243,7 +243,7 @@ func MaterialOf(files []stack.File, service string) string {
 	var all bytes.Buffer
 	for _, name := range names {
 		for _, f := range files {
-			if f.Path == name {
+			if f.Path == name && !f.Gone {
 				fmt.Fprintf(&all, "%s %s\n", name, stack.Sum(f.Data))
 			}
 		}
