@@ -88,7 +88,7 @@ func (p Program) describe(file, arch string) (daemon, error) {
 	}
 	note := f.Section(".note.go.buildid")
 	if note == nil {
-		return daemon{}, fmt.Errorf("%s was not built by Go, or was stripped by another tool", file)
+		return daemon{}, fmt.Errorf("%s has no build id: it was not built by Go, or with -buildid=, or was stripped by another tool", file)
 	}
 	id, err := note.Data()
 	if err != nil {

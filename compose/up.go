@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
 	"github.com/docker/compose/v5/pkg/api"
 	"github.com/moby/moby/client"
 )
@@ -98,10 +99,10 @@ func (e *Engine) removeServices(ctx context.Context, have []Container, services 
 		if !slices.Contains(services, c.Service) {
 			continue
 		}
-		if _, err := e.api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{}); err != nil {
+		if _, err := e.api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{}); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("stopping container %s: %w", c.Name, err)
 		}
-		if _, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+		if _, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("removing container %s: %w", c.Name, err)
 		}
 	}

@@ -78,6 +78,10 @@ const (
 	MountEdge     = "/etc/edge"
 )
 
+// IsMounted reports whether a directory of the state directory is mounted into a
+// container.
+func IsMounted(dir string) bool { return dir == DirRegistry || dir == DirBuilder || dir == DirEdge }
+
 // Where the daemons keep their data, on named volumes.
 const (
 	DataRegistry = "/var/lib/registry"

@@ -64,6 +64,9 @@ func (v *checker) serve(s Spec) {
 			v.bad(path, "client %q is listed twice", name)
 		}
 	}
+	if s.Registry.Publish.On() && s.Registry.Publish.Port == BuilderPort {
+		v.bad("registry.publish", "with serve %q, port %d is the builder's on the stack's network; publish another one", s.Serve, BuilderPort)
+	}
 	v.registryName(s)
 }
 
@@ -81,6 +84,8 @@ func (v *checker) registryName(s Spec) {
 		v.bad("registry.name", "%v", err)
 	} else if strings.HasPrefix(host, "*") {
 		v.bad("registry.name", "%q is a wildcard; want one name", host)
+	} else if ip, err := netip.ParseAddr(host); err == nil && !s.Registry.Publish.answersOn(ip) {
+		v.bad("registry.name", "the registry is not published on %s, so that nothing answers there", ip)
 	}
 	want := s.Registry.Publish.Port
 	switch {
@@ -93,6 +98,11 @@ func (v *checker) registryName(s Spec) {
 	if port != 0 && port != want {
 		v.bad("registry.name", "has port %d, and the registry is reached on port %d", port, want)
 	}
+}
+
+// answersOn reports whether clients of the machine reach the port at an address.
+func (p Publish) answersOn(ip netip.Addr) bool {
+	return p.On() && (p.IP == ip || p.IP.IsUnspecified() && p.IP.Is4() == ip.Is4())
 }
 
 // splitName splits host[:port], the port 0 when there is none.
@@ -124,7 +134,9 @@ func (r RegistrySpec) nameHost() string {
 }
 
 // RegistryEndpoint returns the registry as builds name it, which is where the
-// builder dials. With [ServeEdge] the host dials the same name.
+// builder dials. With [ServeEdge] the host dials the same name, as long as that
+// leads to the published port there: names of registry.name are for the host's
+// own resolver.
 func (s Spec) RegistryEndpoint(f Facts) Endpoint {
 	inside := NetworkEndpoint(Registry)
 	if s.Serve != ServeEdge {

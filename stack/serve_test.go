@@ -19,7 +19,7 @@ func TestOneName(t *testing.T) {
 		{"serve: edge\nregistry: {publish: '127.0.0.1:6000'}", "", "localhost:6000", "127.0.0.1:6000", ""},
 		{"serve: edge\nregistry: {publish: '[::1]:5005'}", "", "localhost:5005", "127.0.0.1:5005", ""},
 		{"serve: edge\nregistry: {publish: '127.0.0.2:5005'}", "", "127.0.0.2:5005", "127.0.0.2:5005", ""},
-		{"serve: edge\nregistry: {name: '[::1]:5005'}", "", "[::1]:5005", "[::1]:5005", ""},
+		{"serve: edge\nregistry: {publish: '[::]:5005', name: '[::1]:5005'}", "", "[::1]:5005", "[::1]:5005", ""},
 		{"serve: edge\nregistry: {name: localhost}", "", "localhost:5005", "127.0.0.1:5005", ""},
 		{"serve: edge\nregistry: {publish: '127.0.0.1:0', name: localhost}", "", "localhost:0", "127.0.0.1:0", ""},
 		{"serve: edge\nregistry: {name: 'reg.build.lan:5005'}", "", "reg.build.lan:5005", "", "reg.build.lan"},
@@ -50,7 +50,7 @@ func TestOneName(t *testing.T) {
 // the builder is told to verify it.
 func TestOneNameIsCovered(t *testing.T) {
 	for _, config := range []string{
-		"serve: edge", "serve: edge\nregistry: {name: 'reg.build.lan:5005'}", "serve: edge\nregistry: {name: 'fd00::9'}",
+		"serve: edge", "serve: edge\nregistry: {name: 'reg.build.lan:5005'}", "serve: edge\nregistry: {publish: '[fd00::9]:5005', name: 'fd00::9'}",
 		"serve: edge\nregistry: {publish: '', name: 'reg.lan'}", "serve: edge\nregistry: {publish: '127.0.0.2:5005'}",
 	} {
 		s, f := mustRead(t, config), stack.Facts{}
@@ -71,16 +71,19 @@ func TestOneNameIsCovered(t *testing.T) {
 // TestServeProblems: what means nothing with a way to serve is said.
 func TestServeProblems(t *testing.T) {
 	for config, want := range map[string]string{
-		"serve: both":                                                             `serve: "both" is not known; want daemon, edge`,
-		"registry: {name: localhost}":                                             `registry.name: means nothing with serve "daemon": there the builder's localhost is the builder itself`,
-		"builder: {clients: [ci], tls: mutual}":                                   `builder.clients: means nothing with serve "daemon": buildkitd lets in every client of its CA`,
-		"serve: edge\nbuilder: {clients: [ci]}":                                   `builder.clients: means nothing with builder.tls "server", where clients have no certificate`,
-		"serve: edge\nregistry: {name: 'localhost:99'}":                           `registry.name: has port 99, and the registry is reached on port 5005`,
-		"serve: edge\nregistry: {name: 'https://r:5005'}":                         `registry.name: "https://r:5005" is not a registry host; want host or host:port`,
-		"serve: edge\nregistry: {name: 'r:x'}":                                    `registry.name: "x" is not a port (1-65535)`,
-		"serve: edge\nregistry: {name: '*.build.lan'}":                            `registry.name: "*.build.lan" is a wildcard; want one name`,
-		"serve: edge\nregistry: {publish: '127.0.0.1:0', name: 'localhost:5005'}": `registry.name: has a port, and registry.publish leaves its port open: leave it out, or publish port 5005`,
-		"serve: edge\nregistry: {publish: '', name: 'r:5005'}":                    `registry.name: has port 5005, and the registry is reached on port 5000`,
+		"serve: both":                                                                         `serve: "both" is not known; want daemon, edge`,
+		"registry: {name: localhost}":                                                         `registry.name: means nothing with serve "daemon": there the builder's localhost is the builder itself`,
+		"builder: {clients: [ci], tls: mutual}":                                               `builder.clients: means nothing with serve "daemon": buildkitd lets in every client of its CA`,
+		"serve: edge\nbuilder: {clients: [ci]}":                                               `builder.clients: means nothing with builder.tls "server", where clients have no certificate`,
+		"serve: edge\nregistry: {name: 'localhost:99'}":                                       `registry.name: has port 99, and the registry is reached on port 5005`,
+		"serve: edge\nregistry: {name: 'https://r:5005'}":                                     `registry.name: "https://r:5005" is not a registry host; want host or host:port`,
+		"serve: edge\nregistry: {name: 'r:x'}":                                                `registry.name: "x" is not a port (1-65535)`,
+		"serve: edge\nregistry: {name: '*.build.lan'}":                                        `registry.name: "*.build.lan" is a wildcard; want one name`,
+		"serve: edge\nregistry: {name: '[::1]:5005'}":                                         `registry.name: the registry is not published on ::1, so that nothing answers there`,
+		"serve: edge\nregistry: {publish: '', name: '10.0.0.1'}":                              `registry.name: the registry is not published on 10.0.0.1, so that nothing answers there`,
+		"serve: edge\nregistry: {publish: '127.0.0.1:1234', name: r}\nbuilder: {publish: ''}": `registry.publish: with serve "edge", port 1234 is the builder's on the stack's network; publish another one`,
+		"serve: edge\nregistry: {publish: '127.0.0.1:0', name: 'localhost:5005'}":             `registry.name: has a port, and registry.publish leaves its port open: leave it out, or publish port 5005`,
+		"serve: edge\nregistry: {publish: '', name: 'r:5005'}":                                `registry.name: has port 5005, and the registry is reached on port 5000`,
 		"serve: edge\nbuilder: {tls: mutual, clients: [ci, ci, '../x']}": `builder.clients[1]: client "ci" is listed twice
 builder.clients[2]: "../x" is not a client name: want letters, digits and . _ @ -, a letter or digit first, at most 63 characters`,
 	} {

@@ -403,6 +403,9 @@ func checkHint(c stack.Check) string {
 	case stack.ReasonName:
 		return `add the name to registry.hosts or builder.hosts in certyard.yaml, then "certyard up"`
 	case stack.ReasonUnauthorized:
+		if c.Hop == stack.HopHostBuilder {
+			return `the builder does not accept the certificate of client/cert.pem: "certyard up" writes what it accepts anew; with serve: edge, builder.clients and edge/builder/access.json say whom it lets in`
+		}
 		return `the password of secrets.json and htpasswd do not fit: "certyard up" writes htpasswd anew`
 	case stack.ReasonAccepted, stack.ReasonPlaintext, stack.ReasonProtocol:
 		return `the running daemon has another config than its files: "certyard up" to write them, "docker compose restart" to load them, then "certyard smoke"`

@@ -32,10 +32,11 @@ const (
 // dialer dials the target of a listener. It is safe for use in parallel.
 type dialer struct {
 	target target
-	// wait is how long somebody waits for a target that has not been up yet
-	// since the start, and how long one attempt may take.
-	wait time.Duration
-	log  *slog.Logger
+	// wait is how long one attempt may take, and how long after start a
+	// target that has not been up yet is waited for.
+	wait  time.Duration
+	start time.Time
+	log   *slog.Logger
 
 	answered atomic.Bool
 	now      atomic.Int32
@@ -58,7 +59,7 @@ func (d *dialer) dial(ctx context.Context) (stream, error) {
 		conn, err := d.once(ctx)
 		// A unix socket answers EAGAIN where TCP would wait, when more
 		// connections are waiting than the target's backlog takes.
-		if err == nil || d.answered.Load() && !errors.Is(err, syscall.EAGAIN) {
+		if err == nil || !d.starting() && !errors.Is(err, syscall.EAGAIN) {
 			return conn, err
 		}
 		timer := time.NewTimer(pause)
@@ -70,6 +71,10 @@ func (d *dialer) dial(ctx context.Context) (stream, error) {
 		}
 	}
 }
+
+// starting reports whether the target may still be on its way up: whoever comes
+// much later than the edge itself is told at once that it is down.
+func (d *dialer) starting() bool { return !d.answered.Load() && time.Since(d.start) < d.wait }
 
 // once makes one attempt, and notes whether the target is up.
 func (d *dialer) once(ctx context.Context) (stream, error) {

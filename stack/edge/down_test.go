@@ -125,3 +125,19 @@ func TestTargetStarts(t *testing.T) {
 	}
 	never.awaitCount(ended(TargetDown), "1")
 }
+
+// TestTargetNeverStarts: long after the start nobody waits for a target that has
+// not been up yet.
+func TestTargetNeverStarts(t *testing.T) {
+	f := newFront(t, false)
+	f.target.down()
+	f.listener().TargetTimeout = "1h"
+	f.start()
+	f.server.listeners[0].target.start = time.Now().Add(-time.Hour)
+	conn, err := f.dial(f.tlsConfig(nil))
+	check(t, err)
+	if got, clean := readToEnd(conn); got != "" || !clean {
+		t.Errorf("got %q, clean %t; want a clean end", got, clean)
+	}
+	f.awaitCount(ended(TargetDown), "1")
+}

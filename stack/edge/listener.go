@@ -48,7 +48,7 @@ func newListener(p listenerPlan, o Options, m *metrics, b *buffers) (*listener, 
 	log := o.Log.With("listener", p.name)
 	l := &listener{
 		plan: p, log: log, lines: newLineLimit(), metrics: m, buffers: b, batches: &batches{},
-		target:     &dialer{target: p.target, wait: p.targetTimeout, log: log},
+		target:     &dialer{target: p.target, wait: p.targetTimeout, start: time.Now(), log: log},
 		maxPending: maxPending, linger: lingerTime,
 		open: map[*conn]struct{}{},
 	}

@@ -118,7 +118,7 @@ func TestBroken(t *testing.T) {
 			f.makeDir("served")
 			f.writePair(good)
 			f.write("clients/clients.crt", f.clients.Trust().PEM())
-			_ = os.Remove(filepath.Join(f.dir, "clients/access.json")) // often there is none
+			f.writeAccess(`{"version":1}`)
 			eventually(t, "it serves the good one", func() bool { return f.serial(bob) == good.Serial() })
 			before := len(f.log.lines(t, refusedLine))
 			c.make(f)
@@ -198,6 +198,22 @@ func TestNotYet(t *testing.T) {
 	check(t, err)
 	if got := conn.ConnectionState().PeerCertificates[0]; !got.Equal(future.Cert) {
 		t.Errorf("still serves %x", got.SerialNumber)
+	}
+}
+
+// TestAccessGone: an access list that is removed still holds.
+func TestAccessGone(t *testing.T) {
+	f := newFront(t, true)
+	bob, eve := f.clients.Client(t, "bob"), f.clients.Client(t, "eve")
+	f.start()
+	f.mustDial(eve) // there is none
+	f.writeAccess(`{"version":1,"allow":["bob"]}`)
+	f.mustDial(bob)
+	check(t, os.Remove(filepath.Join(f.dir, "clients/access.json")))
+	wantAlert(t, f.try(f.tlsConfig(eve)), "bad certificate")
+	f.mustDial(bob)
+	if lines := f.log.lines(t, refusedLine); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines), "access.json does not exist any more") {
+		t.Errorf("the log has %v", lines)
 	}
 }
 

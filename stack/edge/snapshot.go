@@ -79,9 +79,13 @@ func generation(path, dir string, leaf *x509.Certificate) string {
 type gate struct {
 	roots  *x509.CertPool
 	access Access
+	listed bool // there is an access list
 }
 
-func parseGate(c content, _ time.Time, _ bool) (*gate, error) {
+// parseGate makes a gate of what its folder holds. An access list that was there
+// and is missing now is refused like one that does not parse: without it clients
+// that were removed would be let in again.
+func (s *source) parseGate(c content, _ time.Time, first bool) (*gate, error) {
 	if c.files[FileClients] == nil {
 		return nil, fmt.Errorf("%s does not exist", c.file(FileClients))
 	}
@@ -96,7 +100,12 @@ func parseGate(c content, _ time.Time, _ bool) (*gate, error) {
 		}
 	}
 	g := &gate{roots: bundle.Pool()}
-	if list := c.files[FileAccess]; list != nil {
+	list := c.files[FileAccess]
+	if list == nil && !first && s.gate.value.listed {
+		return nil, fmt.Errorf("%s does not exist any more; without it everybody with a certificate of %s would be let in", c.file(FileAccess), FileClients)
+	}
+	if list != nil {
+		g.listed = true
 		if g.access, err = ParseAccess(list); err != nil {
 			return nil, fmt.Errorf("parsing %s: %w", c.file(FileAccess), err)
 		}

@@ -31,7 +31,7 @@ func newSource(l listenerPlan, o Options, m *metrics) (*source, error) {
 		now: o.Now, log: o.Log.With("listener", l.name), metrics: m,
 	}
 	s.served = part[served]{folder: folder{l.certificates, []string{FileCertificate, FileKey}}, parse: s.parseServed, now: o.Now}
-	s.gate = part[*gate]{folder: folder{l.clients, []string{FileClients, FileAccess}}, parse: parseGate, now: o.Now}
+	s.gate = part[*gate]{folder: folder{l.clients, []string{FileClients, FileAccess}}, parse: s.parseGate, now: o.Now}
 	var errs []error
 	if _, err := s.served.refresh(); err != nil {
 		errs = append(errs, &LoadError{l.name, l.certificates, err})

@@ -187,7 +187,8 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	return Up(ctx, d, p.state.Spec, UpOptions{change: remove})
 }
 
-// removeClients plans the clients that are left, under a new client CA.
+// removeClients plans the clients that are left: without the edge, under a new
+// client CA.
 func (dr *draft) removeClients(now time.Time, names []string) error {
 	for _, name := range names {
 		if _, ok := dr.clients.Find(name); !ok {

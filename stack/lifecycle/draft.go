@@ -222,6 +222,9 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 	}
 	if spec.Serve == before.Spec.Serve && spec.Images == before.Spec.Images && spec.Registry.Image == before.Spec.Registry.Image && spec.Builder.Image == before.Spec.Builder.Image {
 		f.Images, f.BuilderBase = maps.Clone(before.Facts.Images), before.Facts.BuilderBase
+		if _, relayed := spec.Relay(f); !relayed && f.BuilderBase != "" {
+			f.Images[stack.Builder], f.BuilderBase = f.BuilderBase, "" // it needs no certyard in it any more
+		}
 	}
 	return f
 }

@@ -294,11 +294,27 @@ func yardOptions(t *testing.T, d lifecycle.Deps, r lifecycle.Result, trust pki.T
 	}
 }
 
+// wantServed tells when the registry's next client is shown another certificate.
+func (l *load) wantServed(t *testing.T, serial string) {
+	t.Helper()
+	o := l.options.Load()
+	conn, err := tls.Dial("tcp", o.Registry.Endpoints[0].Address(), &tls.Config{RootCAs: o.Trust.Pool()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := (&pki.KeyPair{Cert: conn.ConnectionState().PeerCertificates[0]}).Serial(); got != serial {
+		t.Errorf("serves %s, want %s", got, serial)
+	}
+}
+
 func (y *yard) rotateLeaves(t *testing.T, l *load, length time.Duration) {
 	t.Helper()
 	since, changes := l.counts(), 0
 	for end := time.Now().Add(length); time.Now().Before(end); changes++ {
-		y.serve(t, y.issue(t))
+		m := y.issue(t)
+		y.serve(t, m)
+		l.wantServed(t, m.Leaves[stack.LeafRegistry].Serial())
 		time.Sleep(500 * time.Millisecond)
 	}
 	l.settle(t)
@@ -337,12 +353,15 @@ func (y *yard) swapInRubbish(t *testing.T, l *load) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	served := readPair(t, y.d, files).Serial()
 	other := y.issue(t).Leaves[stack.LeafRegistry].CertPEM()
 	huge := make([]byte, 64<<20)
 	for _, bad := range [][]byte{nil, sound[:len(sound)/2], other, huge, []byte("no PEM"), expired(t, y)} {
 		put(t, at(y.d, files.Cert), bad)
 		changes++
+		l.wantServed(t, served)
 		l.settle(t)
+		l.wantServed(t, served)
 	}
 	put(t, at(y.d, files.Cert), sound)
 	l.settle(t)

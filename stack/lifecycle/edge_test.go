@@ -24,6 +24,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "certyard"), "../../cmd/certyard")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -31,6 +32,9 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	return filepath.Join(dir, "certyard"), nil
 })
+
+// built is where the command was built, "" while no test needed it.
+var built string
 
 // made are the images that the tests had made of the program.
 var made sync.Map
@@ -44,8 +48,8 @@ func TestMain(m *testing.M) {
 		}
 		return true
 	})
-	if file, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
+	if built != "" {
+		_ = os.RemoveAll(built)
 	}
 	os.Exit(code)
 }

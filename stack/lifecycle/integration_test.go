@@ -375,9 +375,16 @@ func TestIntegrationTwoProjects(t *testing.T) {
 func TestIntegrationPortTaken(t *testing.T) {
 	d, config := realDeps(t)
 	first := up(t, d, newSpec(t, config))
-	taken := first.Spec.Registry.Publish.String()
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		t.Run(string(serve), func(t *testing.T) { takePort(t, first, serve) })
+	}
+}
 
-	d2, config2 := realDeps(t)
+// takePort brings up a stack whose registry is to have the port of another one.
+func takePort(t *testing.T, first lifecycle.Result, serve stack.Serve) {
+	taken := first.Spec.Registry.Publish.String()
+	d2, config2 := edgeDeps(t)
+	config2.Serve = string(serve)
 	config2.Registry.Publish = &taken
 	_, err := lifecycle.Up(t.Context(), d2, newSpec(t, config2), lifecycle.UpOptions{})
 	e, ok := errors.AsType[*compose.PortError](err)
@@ -398,7 +405,7 @@ func TestIntegrationPortTaken(t *testing.T) {
 	if err := os.RemoveAll(d2.Store.Root()); err != nil {
 		t.Fatal(err)
 	}
-	res := up(t, d2, newSpec(t, config2))
+	res := upEdge(t, d2, newSpec(t, config2))
 	if res.Spec.Registry.Publish.Port == first.Spec.Registry.Publish.Port || tries < 3 {
 		t.Errorf("port %d after %d tries, want another one than %s", res.Spec.Registry.Publish.Port, tries, taken)
 	}

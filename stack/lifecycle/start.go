@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,20 +61,30 @@ func (u *upRun) retry(err error) (bool, string) {
 	if !errors.As(err, &taken) {
 		return false, ""
 	}
-	for _, service := range []string{stack.Registry, stack.Builder} {
-		p, tried := u.wanted.Published(service), u.draft.spec.Published(service).Port
-		ours := u.draft.spec.Serve.Publisher(service) == taken.Service && strings.HasSuffix(taken.Address, fmt.Sprintf(":%d", tried))
-		if !ours || !p.On() || p.Port != 0 {
-			continue
-		}
-		port, err := u.FreePort(p.IP)
-		if err != nil {
-			return false, ""
-		}
-		u.draft.spec = u.draft.spec.WithPort(service, port)
-		return true, "port taken, trying another"
+	service := u.whosePort(taken)
+	p := u.wanted.Published(service)
+	if service == "" || !p.On() || p.Port != 0 {
+		return false, ""
 	}
-	return false, ""
+	port, err := u.FreePort(p.IP)
+	if err != nil {
+		return false, ""
+	}
+	u.draft.spec = u.draft.spec.WithPort(service, port)
+	return true, "port taken, trying another"
+}
+
+// whosePort returns the service whose published port is taken, also where one
+// container publishes those of both; "" for a port that is none of theirs.
+func (u *upRun) whosePort(taken *compose.PortError) string {
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		p := u.draft.spec.Published(service)
+		ours := p.On() && (taken.Service == service || taken.Service == u.draft.spec.Serve.Publisher(service))
+		if ours && strings.HasSuffix(taken.Address, fmt.Sprintf(":%d", p.Port)) {
+			return service
+		}
+	}
+	return ""
 }
 
 func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult, error) {
@@ -87,13 +98,17 @@ func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult,
 	}
 	// What the other way to serve has, and the ports that it holds.
 	remove := slices.DeleteFunc([]string{stack.Edge}, func(s string) bool { return slices.Contains(u.draft.spec.Serve.Services(), s) })
-	return u.Engine.Up(ctx, project, compose.UpOptions{
+	result, err := u.Engine.Up(ctx, project, compose.UpOptions{
 		Remove:   remove,
 		Progress: func(e compose.Event) { say(describeEvent(e)) },
 		Volumes: []compose.VolumeOwner{
 			{Service: stack.Registry, Target: stack.DataRegistry, UID: u.draft.facts.RegistryUID, GID: u.draft.facts.RegistryGID},
 		},
 	})
+	if taken, ok := errors.AsType[*compose.PortError](err); ok {
+		taken.Service = cmp.Or(u.whosePort(taken), taken.Service)
+	}
+	return result, err
 }
 
 func describeEvent(e compose.Event) string {

@@ -61,8 +61,9 @@ func registryAddresses(in Input) []string {
 // any, and always the stack's own; and never who was removed.
 func access(in Input) stack.Access {
 	out := stack.Access{Version: 1, Removed: []stack.AccessRecord{}}
-	if kp := in.Material.Leaves[stack.LeafRemoved]; kp != nil {
-		out.Removed = append(out.Removed, stack.AccessRecord{Name: kp.Cert.Subject.CommonName, Serial: kp.Serial(), Issuer: issuerOf(in)})
+	tried := in.Material.Leaves[stack.LeafRemoved]
+	if tried != nil {
+		out.Removed = append(out.Removed, stack.AccessRecord{Name: tried.Cert.Subject.CommonName, Serial: tried.Serial(), Issuer: issuerOf(in)})
 	}
 	for _, r := range in.Clients.Removed {
 		out.Removed = append(out.Removed, stack.AccessRecord{Name: r.Name, Serial: r.Serial, Issuer: r.Issuer})
@@ -70,6 +71,9 @@ func access(in Input) stack.Access {
 	if len(in.Spec.Builder.Clients) > 0 {
 		own := in.Material.Leaves[stack.LeafClient].Cert.Subject.CommonName
 		out.Allow = append([]string{own}, in.Spec.Builder.Clients...)
+		if tried != nil { // so that it is refused for being removed, and not for its name
+			out.Allow = append(out.Allow, tried.Cert.Subject.CommonName)
+		}
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	buildkitd "github.com/moby/buildkit/cmd/buildkitd/config"
 
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/render"
 )
 
@@ -102,6 +103,32 @@ func checkEdgeService(t *testing.T, in render.Input, s types.ServiceConfig) {
 	}
 }
 
+// TestEdgeReads: what is written for the edge and for the relay is what they
+// read.
+func TestEdgeReads(t *testing.T) {
+	eachServed(t, stack.ServeEdge, func(t *testing.T, in render.Input, have map[string]stack.File) {
+		for _, name := range []string{stack.FileEdgeConfig, stack.FileRelayConfig} {
+			f, ok := have[name]
+			if !ok && name == stack.FileRelayConfig {
+				if _, relayed := in.Spec.Relay(in.Facts); relayed {
+					t.Errorf("%s is missing", name)
+				}
+				continue
+			}
+			if _, err := edge.ReadConfig(bytes.NewReader(f.Data), name); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, f.Data)
+			}
+		}
+		if f, ok := have[stack.FileEdgeAccess]; ok != (in.Spec.Builder.TLS == stack.TLSMutual) {
+			t.Errorf("there is an access list: %t", ok)
+		} else if ok {
+			if _, err := edge.ParseAccess(f.Data); err != nil {
+				t.Errorf("access.json: %v\n%s", err, f.Data)
+			}
+		}
+	})
+}
+
 // TestAccess: the edge lets in the clients of the config and the stack's own, and
 // none that was removed, nor the one that the proof tries it with.
 func TestAccess(t *testing.T) {
@@ -112,10 +139,11 @@ func TestAccess(t *testing.T) {
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got.Allow, []string{"yard client", "ci"}) {
+	// The proof's client is allowed by name: it is refused for its serial.
+	tried := in.Material.Leaves[stack.LeafRemoved]
+	if !slices.Equal(got.Allow, []string{"yard client", "ci", tried.Cert.Subject.CommonName}) {
 		t.Errorf("allowed are %q", got.Allow)
 	}
-	tried := in.Material.Leaves[stack.LeafRemoved]
 	if len(got.Removed) != 2 || got.Removed[0].Serial != tried.Serial() || got.Removed[1].Serial != "0b0b" {
 		t.Errorf("removed are %+v", got.Removed)
 	}

@@ -55,7 +55,7 @@ func (b *builderProbes) checks() []*check {
 	for i, barred := range b.Barred {
 		title := "a removed client is refused: " + barred.Cert.Subject.CommonName
 		t.add(fmt.Sprintf("removed-%d", i+1), title, letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
-			return b.show(ctx, e, barred, alertBadCertificate, alertAccessDenied)
+			return b.show(ctx, e, barred, alertBadCertificate)
 		})
 	}
 	return t.checks

@@ -78,7 +78,6 @@ const (
 	alertCertificateExpired     tls.AlertError = 45
 	alertCertificateUnknown     tls.AlertError = 46
 	alertUnknownCA              tls.AlertError = 48
-	alertAccessDenied           tls.AlertError = 49
 	alertProtocolVersion        tls.AlertError = 70
 	alertCertificateRequired    tls.AlertError = 116
 	alertNoProtocol             tls.AlertError = 120
@@ -89,7 +88,7 @@ func reasonOfAlert(alert tls.AlertError) stack.Reason {
 	case alertProtocolVersion, alertNoProtocol, alertHandshakeFailure:
 		return stack.ReasonProtocol
 	case alertBadCertificate, alertUnsupportedCertificate, alertCertificateExpired,
-		alertCertificateUnknown, alertUnknownCA, alertAccessDenied, alertCertificateRequired:
+		alertCertificateUnknown, alertUnknownCA, alertCertificateRequired:
 		return stack.ReasonUnauthorized
 	}
 	return stack.ReasonUnexpected

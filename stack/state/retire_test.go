@@ -50,6 +50,32 @@ func childSwap(root string) error {
 	return err
 }
 
+// TestRemoveMounted: a directory that a container may have mounted stays the same
+// one when nothing is left in it.
+func TestRemoveMounted(t *testing.T) {
+	d := beginWith(t, []stack.File{file(stack.FileEdgeConfig, "x"), file(stack.FileEdgeAccess, "y")})
+	mounted := filepath.Join(d.Root(), stack.DirEdge)
+	before, err := os.Stat(mounted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock(t, d)
+	for _, files := range [][]stack.File{
+		{{Path: stack.FileEdgeConfig, Gone: true}, {Path: stack.FileEdgeAccess, Gone: true}},
+		{file(stack.FileEdgeConfig, "x")},
+	} {
+		if _, err := d.Write(files); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := os.Stat(mounted); err != nil || !os.SameFile(before, after) {
+			t.Fatalf("after writing %v it is another one: %v", files, err)
+		}
+		if _, err := os.Stat(filepath.Join(mounted, "builder")); err == nil {
+			t.Error("a directory that is not mounted itself is left empty")
+		}
+	}
+}
+
 // TestRetireAndRemove: a replaced key is kept, a removed file is gone with the
 // directories that it leaves empty, and a second write has nothing to do.
 func TestRetireAndRemove(t *testing.T) {

@@ -207,8 +207,10 @@ func (t *tree) removeFile(file string) error {
 			return err
 		}
 	}
-	// Above a directory that is gone, one that it left empty may remain.
-	for p := path.Dir(file); p != "."; p = path.Dir(p) {
+	// Above a directory that is gone, one that it left empty may remain. One
+	// that is mounted stays: a container that still runs would keep the old
+	// inode, and see nothing of what is written to a new one.
+	for p := path.Dir(file); p != "." && !stack.IsMounted(p); p = path.Dir(p) {
 		if removed, err := t.removeEmpty(p); !removed {
 			return err
 		}
