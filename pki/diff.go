@@ -271,6 +271,9 @@ func (d *differ) leafStep(leaf LeafPlan) Step {
 	if causes := d.changes(leaf, kp.Cert); len(causes) > 0 {
 		return Step{Reissue, leaf.Name, strings.Join(causes, "; ")}
 	}
+	if leaf.Renew != "" {
+		return Step{Renew, leaf.Name, leaf.Renew}
+	}
 	if cause := age(leaf, kp.Cert, d.signer(leaf.Issuer), d.now); cause != "" {
 		return Step{Renew, leaf.Name, cause}
 	}

@@ -87,6 +87,12 @@ type LeafPlan struct {
 	SANs       SANs   // of a server only; a client has none (facts P32)
 	Key        KeyType
 	Validity   time.Duration
+	// Renew is why the leaf is renewed though its age does not ask for it, ""
+	// for no reason.
+	Renew string
+	// Within renews the leaf when less than that is left of its life, where
+	// that is more than the last third of it.
+	Within time.Duration
 }
 
 // Title names the leaf in messages, as "registry server leaf".

@@ -33,7 +33,9 @@ func isConfigError(err error) bool {
 	var source *passwordSourceError
 	var client *stack.ClientNameError
 	var front *edge.ConfigError
-	return errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	var leaf *lifecycle.LeafNameError
+	var rotated *lifecycle.UserError
+	return errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
@@ -357,6 +359,10 @@ func engineHints() []hintFor {
 func lifecycleHints() []hintFor {
 	return []hintFor{
 		always[*lifecycle.NoStackError](`"certyard up" makes one; --dir and --name say which`),
+		always[*lifecycle.LeafNameError](`"certyard status" lists the leaves`),
+		always[*lifecycle.UserError]("nothing was replaced"),
+		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
+		always[*lifecycle.BusyError]("nothing was replaced: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
 		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
 		on(func(e *lifecycle.NotReadyError) []string {
 			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}

@@ -120,6 +120,10 @@ var advised = []struct {
 	{"stack/edge.UnhealthyError", &edge.UnhealthyError{Why: "stopping"}, "log"},
 
 	{"stack/lifecycle.NoStackError", &lifecycle.NoStackError{Dir: "x"}, "certyard up"},
+	{"stack/lifecycle.LeafNameError", &lifecycle.LeafNameError{Name: "x"}, "certyard status"},
+	{"stack/lifecycle.UserError", &lifecycle.UserError{Name: "x"}, "nothing was replaced"},
+	{"stack/lifecycle.NotSoundError", &lifecycle.NotSoundError{}, "certyard smoke"},
+	{"stack/lifecycle.BusyError", &lifecycle.BusyError{}, "--wait-idle"},
 	{"stack/lifecycle.RootlessError", &lifecycle.RootlessError{}, "whose engine it is"},
 	{"stack/lifecycle.UnreachableError", &lifecycle.UnreachableError{Host: "h", Service: "s"}, "registry.publish"},
 	{"stack/lifecycle.NotReadyError", &lifecycle.NotReadyError{Stack: "x", Err: &smoke.NotReadyError{Err: context.DeadlineExceeded}}, "certyard logs"},

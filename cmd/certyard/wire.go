@@ -309,6 +309,10 @@ type prover struct{}
 
 func (prover) Prove(ctx context.Context, o smoke.Options) stack.Report { return smoke.Prove(ctx, o) }
 
+func (prover) ActiveBuilds(ctx context.Context, o smoke.Options) ([]smoke.Build, error) {
+	return smoke.ActiveBuilds(ctx, o)
+}
+
 func (prover) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
 	return smoke.Ready(ctx, o, alive)
 }

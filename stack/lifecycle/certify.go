@@ -53,6 +53,13 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if dr.plan, err = dr.spec.PKIPlan(dr.facts, dr.clients); err != nil {
 		return err
 	}
+	for i := range dr.plan.Leaves {
+		leaf := &dr.plan.Leaves[i]
+		leaf.Within = dr.within
+		if dr.renew != nil {
+			leaf.Renew = dr.renew(*leaf)
+		}
+	}
 	if dr.replaceClientCA != "" {
 		i := slices.IndexFunc(dr.plan.CAs, func(ca pki.CAPlan) bool { return ca.Name == pki.CAClient })
 		dr.plan.CAs[i].Replace = dr.replaceClientCA

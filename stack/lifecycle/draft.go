@@ -7,11 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/render"
+	"github.com/certyard/certyard/stack/smoke"
 )
 
 // draft is a stack on its way to the disk: everything is in memory, so that a
@@ -37,6 +39,12 @@ type draft struct {
 
 	rewritten   map[string]rewrite // CA keys that are the same in another form
 	retiredKeys []stack.File       // those of replaced client CAs
+	// renew says why a leaf is renewed whatever its age; nil: none is. within
+	// renews those that have no more than that left.
+	renew  func(pki.LeafPlan) string
+	within time.Duration
+	// newPasswords are the users whose generated password is replaced.
+	newPasswords []string
 	// barred are the clients that are removed without a new client CA, for
 	// the proof.
 	barred []*pki.KeyPair
@@ -77,7 +85,7 @@ func (dr *draft) passwords(d Deps) error {
 		case !u.Generated():
 			cost = htpasswd.CostChosen
 			password, err = d.Password(u)
-		case password == "" || !dr.prior.generated(u.Name):
+		case password == "" || !dr.prior.generated(u.Name) || slices.Contains(dr.newPasswords, u.Name):
 			password, err = htpasswd.Generate(d.Rand)
 		}
 		if err != nil {
@@ -94,6 +102,15 @@ func (dr *draft) passwords(d Deps) error {
 	}
 	dr.htpasswd, err = htpasswd.Render(users, dr.prior.htpasswd)
 	return err
+}
+
+// changedPasswords returns what the users had before whose password is replaced.
+func (dr *draft) changedPasswords() []smoke.ChangedPassword {
+	var out []smoke.ChangedPassword
+	for _, user := range dr.newPasswords {
+		out = append(out, smoke.ChangedPassword{User: user, Old: dr.prior.secrets.Passwords[user], New: dr.secrets.Passwords[user]})
+	}
+	return out
 }
 
 // generated reports whether a user's recorded password was made up by certyard.

@@ -32,6 +32,10 @@ func (realProver) Prove(ctx context.Context, o smoke.Options) stack.Report {
 	return smoke.Prove(ctx, o)
 }
 
+func (realProver) ActiveBuilds(ctx context.Context, o smoke.Options) ([]smoke.Build, error) {
+	return smoke.ActiveBuilds(ctx, o)
+}
+
 func (realProver) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
 	return smoke.Ready(ctx, o, alive)
 }

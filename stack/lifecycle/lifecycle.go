@@ -31,6 +31,7 @@ type Store interface {
 	Read(path string) ([]byte, error)
 	Write(files []stack.File) (state.Changes, error)
 	Plan(files []stack.File) (state.Changes, error)
+	ReadAll() (map[string][]byte, error)
 	Purge() error
 }
 
@@ -50,6 +51,7 @@ type Engine interface {
 type Prover interface {
 	Ready(ctx context.Context, opts smoke.Options, alive func(context.Context) error) error
 	Prove(ctx context.Context, opts smoke.Options) stack.Report
+	ActiveBuilds(ctx context.Context, opts smoke.Options) ([]smoke.Build, error)
 }
 
 // RemoteAuthority signs somewhere else, and tells with what certificate.
@@ -118,6 +120,7 @@ const (
 	StepImages       = "images"
 	StepContainers   = "containers"
 	StepProof        = "proof"
+	StepIdle         = "builds"
 	StepRemove       = "removed"
 	StepPurge        = "purged"
 )

@@ -35,6 +35,8 @@ func (quietEngine) Images(_ context.Context, want []compose.Image, _ compose.Pol
 	return out, nil
 }
 
+func (claims) ActiveBuilds(context.Context, smoke.Options) ([]smoke.Build, error) { return nil, nil }
+
 func (quietEngine) With(_ context.Context, base string, _ compose.Program, _ []string) (string, error) {
 	return base, nil
 }

@@ -314,6 +314,7 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		if u.draft.spec.Serve == stack.ServeEdge {
 			options.Builder.Barred = append(options.Builder.Barred, u.draft.barred...)
 		}
+		options.Registry.Changed = u.draft.changedPasswords()
 		say("waiting for the daemons")
 		if err := u.ready(ctx, options, opts.Ready); err != nil {
 			return "", err

@@ -38,6 +38,14 @@ func (r *registryProbes) checks() []*check {
 	t.add("tls11", "TLS 1.1 is refused", speaksTLS, r.oldTLS)
 	t.add("anonymous", "no password gets 401", verifies, r.anonymous)
 	t.add("wrong-password", "a wrong password gets 401", verifies, r.wrongPassword)
+	for _, changed := range r.Changed {
+		t.add("new-password:"+changed.User, "the new password of "+changed.User+" gets 200", verifies, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			return r.loginAs(ctx, e, e.Host, changed.User, changed.New)
+		})
+		t.add("old-password:"+changed.User, "the old password of "+changed.User+" gets 401", verifies, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			return r.locked(ctx, e, changed.User, changed.Old)
+		})
+	}
 	t.add("other-ca", "a client that trusts only another CA refuses it", verifies, r.otherCA)
 	t.add("other-name", "a name that is not in the certificate is refused", verifies, r.otherName)
 	return t.checks
@@ -50,7 +58,11 @@ func (r *registryProbes) as(e stack.Endpoint, name, user, password string, roots
 
 // login is the positive probe: everything about one name has to be right.
 func (r *registryProbes) login(ctx context.Context, e stack.Endpoint, name string) (stack.Evidence, error) {
-	client := r.as(e, name, r.User, r.Password, r.trust)
+	return r.loginAs(ctx, e, name, r.User, r.Password)
+}
+
+func (r *registryProbes) loginAs(ctx context.Context, e stack.Endpoint, name, user, password string) (stack.Evidence, error) {
+	client := r.as(e, name, user, password, r.trust)
 	defer client.close()
 	a, err := client.ping(ctx)
 	if err != nil {

@@ -54,10 +54,16 @@ type Registry struct {
 	Inside string
 	// User and Password are what it lets in.
 	User, Password string
+	// Changed are users whose password was replaced: the new one lets them in,
+	// the old one does not.
+	Changed []ChangedPassword
 	// Leaf is the certificate that it must serve; nil accepts any that
 	// verifies.
 	Leaf *x509.Certificate
 }
+
+// ChangedPassword is a password before and after.
+type ChangedPassword struct{ User, Old, New string }
 
 // Builder is a buildkitd as the host reaches it.
 type Builder struct {

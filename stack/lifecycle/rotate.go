@@ -1,0 +1,311 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/render"
+	"github.com/certyard/certyard/stack/smoke"
+)
+
+// RotateOptions say what Rotate replaces. Without any, it is the leaves that are
+// due: with less than a third of their life left.
+type RotateOptions struct {
+	All       bool          // every leaf
+	Clients   bool          // every client's leaf
+	Leaves    []string      // these leaves, as status names them
+	Within    time.Duration // leaves with less than this left, too
+	Passwords bool          // every generated password
+	Users     []string      // the passwords of these users
+
+	// WaitIdle bounds the wait for running builds where the builder or the
+	// registry has to be started again; 0 means ten minutes. Force does not
+	// wait.
+	WaitIdle time.Duration
+	Force    bool
+	// Ready is as UpOptions has it.
+	Ready time.Duration
+}
+
+// Rotated is what Rotate did.
+type Rotated struct {
+	Result
+	// Due is false when there was nothing to do.
+	Due bool `json:"due"`
+	// Restarts are the services that have to be started again, and why.
+	Restarts []PlannedStep `json:"restarts"`
+	// RolledBack is set when the new material did not hold in the proof, and the
+	// old one is in place again.
+	RolledBack bool `json:"rolled_back"`
+}
+
+// LeafNameError says that a stack has no leaf of a name.
+type LeafNameError struct {
+	Name  string
+	Known []string
+}
+
+func (e *LeafNameError) Error() string {
+	return fmt.Sprintf("there is no leaf %q; there are %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// UserError says that a user's password cannot be rotated.
+type UserError struct{ Name, Why string }
+
+func (e *UserError) Error() string { return fmt.Sprintf("user %q %s", e.Name, e.Why) }
+
+// NotSoundError says that a stack does not pass its proof as it is, so that
+// nothing of it may be replaced.
+type NotSoundError struct{ Report stack.Report }
+
+func (e *NotSoundError) Error() string {
+	return "the stack does not pass its proof before anything is replaced"
+}
+
+// Rotate replaces certificates and passwords of a recorded stack, and proves the
+// stack before and after. Where a daemon has to be started again for it, that
+// waits until nobody builds. When the proof fails afterwards, what was there
+// before is put back and proven. Keys and CAs stay. An error means that something
+// could not be done; what does not hold is in the report.
+func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
+	out := Rotated{Restarts: []PlannedStep{}}
+	p, err := recorded(d.Store)
+	if err != nil {
+		return out, err
+	}
+	r := &rotation{Deps: d, opts: opts, prior: p}
+	if out, err = r.plan(ctx); err != nil || !out.Due {
+		return out, err
+	}
+	containers, err := d.Engine.Containers(ctx, p.state.Spec.Name)
+	if err != nil {
+		return out, err
+	}
+	if len(containers) == 0 {
+		out.Result, err = d.changeFiles(ctx, r.change)
+		return out, err
+	}
+	if err := r.preflight(ctx); err != nil {
+		return out, err
+	}
+	if err := r.waitIdle(ctx, out.Restarts); err != nil {
+		return out, err
+	}
+	return r.carryOut(ctx, out)
+}
+
+// PlanRotate returns what Rotate would do, and does nothing. Without an engine in
+// d it does not know which services would be started again.
+func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
+	p, err := recorded(d.Store)
+	if err != nil {
+		return Rotated{}, err
+	}
+	return (&rotation{Deps: d, opts: opts, prior: p}).plan(ctx)
+}
+
+// rotation is one run of Rotate.
+type rotation struct {
+	Deps
+	opts  RotateOptions
+	prior prior
+	files []stack.File // that it writes
+}
+
+// plan finds out what is due, and what has to be started again for it.
+func (r *rotation) plan(ctx context.Context) (Rotated, error) {
+	spec := r.prior.state.Spec
+	out := Rotated{Result: newResult(r.Deps, spec), Restarts: []PlannedStep{}}
+	quiet := r.Deps
+	quiet.Observe = func(Progress) {}
+	dr, err := quiet.offline(ctx, spec, &out.Result, r.change)
+	if err != nil {
+		return out, err
+	}
+	out.Plan = slices.DeleteFunc(out.Plan, func(s PlannedStep) bool { return s.Action == string(pki.Keep) })
+	for _, user := range dr.newPasswords {
+		out.Plan = append(out.Plan, PlannedStep{Action: "replace", Object: "password of " + user, Cause: "asked for"})
+	}
+	out.Due, r.files = len(out.Plan) > 0, dr.files
+	if r.Engine == nil || !out.Due {
+		return out, nil
+	}
+	containers, err := r.Engine.Containers(ctx, spec.Name)
+	if err != nil {
+		return out, err
+	}
+	for _, service := range spec.Serve.Services() {
+		step := planContainer(service, containers, render.MaterialOf(dr.files, service))
+		if step.Action == "recreate" {
+			out.Restarts = append(out.Restarts, step)
+		}
+	}
+	return out, nil
+}
+
+// change tells a draft what to replace.
+func (r *rotation) change(dr *draft) error {
+	spec := r.prior.state.Spec
+	known := stack.Leaves(r.prior.clients())
+	for _, name := range r.opts.Leaves {
+		if !slices.Contains(known, name) {
+			return &LeafNameError{Name: name, Known: known}
+		}
+	}
+	for _, name := range r.opts.Users {
+		i := slices.IndexFunc(spec.Registry.Users, func(u stack.UserSpec) bool { return u.Name == name })
+		switch {
+		case i < 0:
+			return &UserError{name, "is not in registry.users"}
+		case !spec.Registry.Users[i].Generated():
+			return &UserError{name, "has a password that you chose: change it where it is, and run up"}
+		}
+	}
+	dr.renew = r.renew
+	dr.within = r.opts.Within
+	for _, user := range spec.Registry.Users {
+		if user.Generated() && (r.opts.Passwords && len(r.opts.Users) == 0 || slices.Contains(r.opts.Users, user.Name)) {
+			dr.newPasswords = append(dr.newPasswords, user.Name)
+		}
+	}
+	return nil
+}
+
+// renew says why a leaf is renewed whatever its age.
+func (r *rotation) renew(leaf pki.LeafPlan) string {
+	switch {
+	case r.opts.All:
+		return "asked for (--all)"
+	case r.opts.Clients && leaf.Role == pki.RoleClient:
+		return "asked for (--clients)"
+	case slices.Contains(r.opts.Leaves, leaf.Name):
+		return "asked for (--leaf)"
+	default:
+		return ""
+	}
+}
+
+// preflight proves the stack as it is. What is broken already must not look as
+// if the rotation had broken it, and is not made worse.
+func (r *rotation) preflight(ctx context.Context) error {
+	report, _, err := Smoke(ctx, r.Deps)
+	if err != nil {
+		return err
+	}
+	if !report.OK() {
+		return &NotSoundError{report}
+	}
+	return nil
+}
+
+// carryOut replaces, proves, and puts back what was there when that does not
+// hold.
+func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
+	before, err := r.Store.ReadAll()
+	if err != nil {
+		return out, err
+	}
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: r.change})
+	res.Plan = out.Plan
+	out.Result = res
+	if err == nil && res.Report != nil && res.Report.OK() {
+		return out, nil
+	}
+	failed := err
+	if err := r.putBack(context.WithoutCancel(ctx), before); err != nil {
+		return out, errors.Join(failed, fmt.Errorf("putting back what was there before: %w", err))
+	}
+	out.RolledBack = true
+	return out, failed
+}
+
+// putBack writes the old files, and has the daemons take them.
+func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error {
+	release, err := r.Store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.Store.Write(r.oldFiles(before))
+	if err := errors.Join(err, release()); err != nil {
+		return err
+	}
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready})
+	if err == nil && res.Report != nil && !res.Report.OK() {
+		err = &NotSoundError{*res.Report}
+	}
+	return err
+}
+
+// oldFiles returns what the rotation writes, as it was.
+func (r *rotation) oldFiles(before map[string][]byte) []stack.File {
+	var out []stack.File
+	for _, f := range r.files {
+		if data, ok := before[f.Path]; ok && !f.Once && !f.Gone {
+			f.Data = data
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// BusyError says that builds kept a rotation from starting a daemon again.
+type BusyError struct {
+	Builds []smoke.Build
+	Waited time.Duration
+}
+
+func (e *BusyError) Error() string {
+	var names []string
+	for _, b := range e.Builds {
+		names = append(names, fmt.Sprintf("%s (since %s)", b.Ref, b.Started.UTC().Format("15:04:05 UTC")))
+	}
+	return fmt.Sprintf("builds still run after %s: %s", e.Waited.Round(time.Second), strings.Join(names, ", "))
+}
+
+// waitIdle waits until nobody builds, if a daemon has to be started again. New
+// builds may come at any time; what is begun between the last look and the
+// restart is not protected.
+func (r *rotation) waitIdle(ctx context.Context, restarts []PlannedStep) error {
+	if len(restarts) == 0 || r.opts.Force {
+		return nil
+	}
+	limit := r.opts.WaitIdle
+	if limit == 0 {
+		limit = 10 * time.Minute
+	}
+	options, err := proofOptions(r.Store, *r.prior.state, r.prior.secrets)
+	if err != nil {
+		return err
+	}
+	_, err = r.run(StepIdle, func(say func(string)) (string, error) {
+		start := r.Now()
+		for {
+			builds, err := r.Prover.ActiveBuilds(ctx, options)
+			if err != nil {
+				return "", fmt.Errorf("asking the builder what it builds: %w", err)
+			}
+			if len(builds) == 0 {
+				return "nobody builds", nil
+			}
+			if waited := r.Now().Sub(start); waited >= limit {
+				return "", &BusyError{Builds: builds, Waited: waited}
+			}
+			say(fmt.Sprintf("waiting for %d builds, first %s", len(builds), builds[0].Ref))
+			select {
+			case <-ctx.Done():
+				return "", ctx.Err()
+			case <-time.After(idlePause):
+			}
+		}
+	})
+	return err
+}
+
+// idlePause is between two questions whether anybody builds.
+const idlePause = 200 * time.Millisecond

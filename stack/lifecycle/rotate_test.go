@@ -1,0 +1,308 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
+)
+
+// script is a prover that finds one thing after the other: the proofs of one
+// test in their order, the last one again and again.
+type script struct {
+	proofs []claims
+	builds [][]smoke.Build // what goes on at each question
+	asked  []smoke.Options // of each proof
+}
+
+func (*script) Ready(context.Context, smoke.Options, func(context.Context) error) error { return nil }
+
+func (s *script) Prove(_ context.Context, o smoke.Options) stack.Report {
+	s.asked = append(s.asked, o)
+	next := s.proofs[0]
+	if len(s.proofs) > 1 {
+		s.proofs = s.proofs[1:]
+	}
+	return stack.Report{Checks: next(o)}
+}
+
+func (s *script) ActiveBuilds(context.Context, smoke.Options) ([]smoke.Build, error) {
+	if len(s.builds) == 0 {
+		return nil, nil
+	}
+	next := s.builds[0]
+	if len(s.builds) > 1 {
+		s.builds = s.builds[1:]
+	}
+	return next, nil
+}
+
+// runningEngine is an engine that runs what it was last told to.
+type runningEngine struct {
+	quietEngine
+	containers []compose.Container
+}
+
+func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOptions) (compose.UpResult, error) {
+	e.containers = nil
+	for _, s := range p.Services {
+		e.containers = append(e.containers, compose.Container{Service: s.Name, State: "running", Labels: s.Labels})
+	}
+	return compose.UpResult{}, nil
+}
+
+func (e *runningEngine) Containers(context.Context, string) ([]compose.Container, error) {
+	return e.containers, nil
+}
+
+// rotateDeps returns the dependencies of a stack whose engine and prover are
+// made up.
+func rotateDeps(t *testing.T, prover lifecycle.Prover) lifecycle.Deps {
+	t.Helper()
+	d := quietDeps(t, prover)
+	d.Engine = &runningEngine{}
+	d.Password = func(stack.UserSpec) (string, error) { return "chosen", nil }
+	return d
+}
+
+func broken(o smoke.Options) []stack.Check {
+	return append(sound(o), stack.Check{ID: "registry.plain", Hop: stack.HopHostRegistry, Outcome: stack.Fails, Reason: stack.ReasonAccepted})
+}
+
+// TestRotatePlan: what is replaced, why, and what has to be started again.
+func TestRotatePlan(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts     lifecycle.RotateOptions
+		later    time.Duration
+		want     string
+		restarts string
+	}{
+		"nothing due":  {},
+		"due":          {later: 61 * 24 * time.Hour, want: "renew registry, renew buildkit, renew client", restarts: "registry buildkit"},
+		"within":       {later: 24 * time.Hour, opts: lifecycle.RotateOptions{Within: 100 * 24 * time.Hour}, want: "renew registry, renew buildkit, renew client", restarts: "registry buildkit"},
+		"not within":   {opts: lifecycle.RotateOptions{Within: 20 * 24 * time.Hour}},
+		"all":          {opts: lifecycle.RotateOptions{All: true}, want: "renew registry, renew buildkit, renew client", restarts: "registry buildkit"},
+		"one leaf":     {opts: lifecycle.RotateOptions{Leaves: []string{"registry"}}, want: "renew registry", restarts: "registry"},
+		"the builder":  {opts: lifecycle.RotateOptions{Leaves: []string{"buildkit"}}, want: "renew buildkit", restarts: "buildkit"},
+		"clients":      {opts: lifecycle.RotateOptions{Clients: true}, want: "renew client"},
+		"passwords":    {opts: lifecycle.RotateOptions{Passwords: true}, want: "replace password of testuser"},
+		"a user's one": {opts: lifecycle.RotateOptions{Users: []string{"testuser"}}, want: "replace password of testuser"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := rotateDeps(t, claims(sound))
+			mustUp(t, d, stack.Config{Name: "quiet", Builder: stack.BuilderConfig{TLS: "mutual"}})
+			d.Now = func() time.Time { return time.Now().Add(c.later) }
+			before := snapshot(t, d.Store.Root())
+			got, err := lifecycle.PlanRotate(t.Context(), d, c.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if planText(got.Plan) != c.want || got.Due != (c.want != "") {
+				t.Errorf("got %q (due %v), want %q", planText(got.Plan), got.Due, c.want)
+			}
+			var restarts []string
+			for _, s := range got.Restarts {
+				restarts = append(restarts, strings.TrimPrefix(s.Object, "container "))
+			}
+			if strings.Join(restarts, " ") != c.restarts {
+				t.Errorf("started again: %v, want %s", restarts, c.restarts)
+			}
+			if snapshot(t, d.Store.Root()) != before {
+				t.Error("a plan changed files")
+			}
+		})
+	}
+}
+
+func planText(plan []lifecycle.PlannedStep) string {
+	var out []string
+	for _, s := range plan {
+		out = append(out, s.Action+" "+s.Object)
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestRotateRefuses: names that are none, and a stack that is broken already.
+func TestRotateRefuses(t *testing.T) {
+	d := rotateDeps(t, claims(sound))
+	mustUp(t, d, stack.Config{Name: "quiet", Registry: stack.RegistryConfig{Users: []stack.UserConfig{{Name: "ci"}, {Name: "me", PasswordFile: "pw"}}}})
+	before := snapshot(t, d.Store.Root())
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"nope"}})
+	if e, ok := errors.AsType[*lifecycle.LeafNameError](err); !ok || !slices.Contains(e.Known, "registry") {
+		t.Errorf("another leaf: %v", err)
+	}
+	for _, user := range []string{"nobody", "me"} {
+		_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Users: []string{user}})
+		if e, ok := errors.AsType[*lifecycle.UserError](err); !ok || e.Name != user {
+			t.Errorf("user %s: %v", user, err)
+		}
+	}
+	d.Prover = claims(broken)
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() {
+		t.Errorf("a stack that is broken already: %v", err)
+	}
+	if snapshot(t, d.Store.Root()) != before {
+		t.Error("files were changed")
+	}
+}
+
+// TestRotateWaits: a daemon is started again once nobody builds, within the
+// time; nothing is replaced when that passes.
+func TestRotateWaits(t *testing.T) {
+	busy := []smoke.Build{{Ref: "x1", Started: time.Now()}}
+	s := &script{proofs: []claims{sound}, builds: [][]smoke.Build{busy, busy, nil}}
+	d := rotateDeps(t, s)
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"buildkit"}})
+	if err != nil || !out.Report.OK() || len(s.builds) != 1 {
+		t.Errorf("%v, builds left %v", err, s.builds)
+	}
+	before := snapshot(t, d.Store.Root())
+	s.builds = [][]smoke.Build{busy}
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"buildkit"}, WaitIdle: 300 * time.Millisecond})
+	if e, ok := errors.AsType[*lifecycle.BusyError](err); !ok || e.Builds[0].Ref != "x1" || !strings.Contains(err.Error(), "x1 (since ") {
+		t.Errorf("got %v, want a *lifecycle.BusyError that names the build", err)
+	}
+	if snapshot(t, d.Store.Root()) != before {
+		t.Error("files were changed while somebody builds")
+	}
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"buildkit"}, Force: true}); err != nil {
+		t.Errorf("with force: %v", err)
+	}
+}
+
+// TestRotateRollsBack: what does not hold afterwards is put back, and that is
+// proven.
+func TestRotateRollsBack(t *testing.T) {
+	s := &script{proofs: []claims{sound, sound, broken, sound}}
+	d := rotateDeps(t, s)
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	before, err := d.Store.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true})
+	if err != nil || !out.RolledBack || out.Report.OK() {
+		t.Errorf("rolled back %v, %v", out.RolledBack, err)
+	}
+	after, err := d.Store.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, data := range before {
+		if string(after[path]) != string(data) {
+			t.Errorf("%s is another one than before", path)
+		}
+	}
+	if len(s.asked) != 4 { // up, before, after, and after putting back
+		t.Errorf("proven %d times", len(s.asked))
+	}
+	if changed := s.asked[2].Registry.Changed; len(changed) != 1 || changed[0].Old == changed[0].New || changed[0].New != s.asked[2].Registry.Password {
+		t.Errorf("the proof was told of %d passwords", len(changed))
+	}
+	s.proofs = []claims{sound, broken}
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() {
+		t.Errorf("what was put back does not hold either: %v", err)
+	}
+}
+
+// TestIntegrationRotate replaces leaves and passwords of a running stack, in both
+// ways to serve, while it is in use: with the edge nothing is started again, and
+// without it what is, waits for the build that goes on.
+func TestIntegrationRotate(t *testing.T) {
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		t.Run(string(serve), func(t *testing.T) {
+			d, config := edgeDeps(t)
+			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			up := upEdge(t, d, newSpec(t, config))
+			before := ids(t, d, serve.Services()...)
+			old := serials(t, d)
+			ended := longBuild(t, d, up)
+			start := time.Now()
+			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true})
+			if err != nil || !out.Due || out.RolledBack || !out.Report.OK() {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			t.Logf("%s: rotated in %v, %d checks hold", serve, time.Since(start).Round(time.Millisecond), len(out.Report.Checks))
+			for name, serial := range serials(t, d) {
+				if serial == old[name] != strings.HasSuffix(name, "ca") {
+					t.Errorf("%s had the serial %s, and has %s", name, old[name], serial)
+				}
+			}
+			after := ids(t, d, serve.Services()...)
+			if restarted := !slices.Equal(before, after); restarted != (serve == stack.ServeDaemon) {
+				t.Errorf("containers before %v, after %v", before, after)
+			}
+			if err := <-ended; err != nil {
+				t.Errorf("the build that went on: %v", err)
+			}
+			again, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{})
+			if err != nil || again.Due {
+				t.Errorf("again: due %v, %v", again.Due, err)
+			}
+		})
+	}
+}
+
+func serials(t *testing.T, d lifecycle.Deps) map[string]string {
+	t.Helper()
+	s, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, c := range s.Certificates {
+		out[c.Name] = c.Serial
+	}
+	return out
+}
+
+// longBuild starts a build that the builder counts as active for a while, and
+// returns how it ends.
+func longBuild(t *testing.T, d lifecycle.Deps, up lifecycle.Result) <-chan error {
+	t.Helper()
+	e := up.Spec.HostEndpoints(stack.Builder, up.Facts)[0]
+	c, err := client.New(t.Context(), e.String(), client.WithServerConfig(e.Host, at(d, stack.FileClientCA)),
+		client.WithCredentials(at(d, stack.FileClientCert), at(d, stack.FileClientKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := llb.Scratch()
+	for i := range 40 {
+		state = state.File(llb.Mkfile("/slow", 0o644, []byte(strings.Repeat("x", i+1))))
+	}
+	definition, err := state.Marshal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, started, ended := make(chan *client.SolveStatus), make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer c.Close()
+		_, err := c.Solve(t.Context(), definition, client.SolveOpt{}, status)
+		ended <- err
+	}()
+	go func() {
+		first := true
+		for range status {
+			if first {
+				close(started)
+				first = false
+			}
+		}
+	}()
+	<-started
+	return ended
+}
