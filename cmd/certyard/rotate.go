@@ -60,8 +60,15 @@ func (a *app) rotate(c *cli.Context) error {
 	case errors.As(err, &unsound):
 		a.ui.report(unsound.Report)
 		a.ui.failures(unsound.Report)
-		a.ui.linef("nothing was replaced: the stack did not pass its proof before")
+		if unsound.PutBack {
+			a.ui.linef("%v", err)
+		} else {
+			a.ui.linef("nothing was replaced: the stack did not pass its proof before")
+		}
 		return errNotOK
+	case out.RolledBack && err != nil:
+		a.ui.linef("what was there before is in place again, and proven; what went wrong:")
+		return err
 	case err != nil:
 		return err
 	}

@@ -60,11 +60,17 @@ type UserError struct{ Name, Why string }
 
 func (e *UserError) Error() string { return fmt.Sprintf("user %q %s", e.Name, e.Why) }
 
-// NotSoundError says that a stack does not pass its proof as it is, so that
-// nothing of it may be replaced.
-type NotSoundError struct{ Report stack.Report }
+// NotSoundError says that a stack does not pass its proof: as it is, so that
+// nothing of it may be replaced, or with what was there before put back.
+type NotSoundError struct {
+	Report  stack.Report
+	PutBack bool
+}
 
 func (e *NotSoundError) Error() string {
+	if e.PutBack {
+		return "the new material did not pass the proof, and what was there before, put back, does not either"
+	}
 	return "the stack does not pass its proof before anything is replaced"
 }
 
@@ -199,7 +205,7 @@ func (r *rotation) preflight(ctx context.Context) error {
 		return err
 	}
 	if !report.OK() {
-		return &NotSoundError{report}
+		return &NotSoundError{Report: report}
 	}
 	return nil
 }
@@ -237,7 +243,7 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 	}
 	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready})
 	if err == nil && res.Report != nil && !res.Report.OK() {
-		err = &NotSoundError{*res.Report}
+		err = &NotSoundError{Report: *res.Report, PutBack: true}
 	}
 	return err
 }

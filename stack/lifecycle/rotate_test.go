@@ -150,7 +150,7 @@ func TestRotateRefuses(t *testing.T) {
 	}
 	d.Prover = claims(broken)
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
-	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() {
+	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() || e.PutBack {
 		t.Errorf("a stack that is broken already: %v", err)
 	}
 	if snapshot(t, d.Store.Root()) != before {
@@ -214,7 +214,7 @@ func TestRotateRollsBack(t *testing.T) {
 	}
 	s.proofs = []claims{sound, broken}
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
-	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() {
+	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() || !e.PutBack {
 		t.Errorf("what was put back does not hold either: %v", err)
 	}
 }
