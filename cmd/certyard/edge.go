@@ -23,6 +23,7 @@ listeners:
     addresses: [":1234"]
     certificates: /etc/edge/builder  # directory with tls.crt and tls.key
     clients: /etc/edge/builder       # with clients.crt; access.json if any
+    access_required: false           # true: access.json must be there
     alpn: [h2]
     target: unix:/run/buildkit/buildkitd.sock  # or tcp:HOST:PORT
     max_connections: 4096

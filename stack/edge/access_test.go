@@ -2,8 +2,8 @@ package edge
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
-	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -66,7 +66,7 @@ func TestParseAccess(t *testing.T) {
 func TestAccessJudge(t *testing.T) {
 	ca, other := pkitest.New(t, time.Now()), pkitest.New(t, time.Now())
 	bob := ca.Client(t, "bob").Cert
-	key := func(c *pkitest.CA) string { return new(big.Int).SetBytes(c.Pair.Cert.SubjectKeyId).Text(16) }
+	key := func(c *pkitest.CA) string { return hex.EncodeToString(c.Pair.Cert.SubjectKeyId) }
 	serial := bob.SerialNumber.Text(16)
 	for _, c := range []struct {
 		name string
@@ -76,8 +76,8 @@ func TestAccessJudge(t *testing.T) {
 		{"empty", Access{}, OK},
 		{"by serial", Access{Removed: []RemovedClient{{"", "1", ""}, {"", serial, ""}}}, Removed},
 		{"another serial", Access{Removed: []RemovedClient{{"bob", "1", ""}}}, OK},
-		{"of its CA", Access{Removed: []RemovedClient{{"", serial, pad(key(ca))}}}, Removed},
-		{"of another CA", Access{Removed: []RemovedClient{{"", serial, pad(key(other))}}}, OK},
+		{"of its CA", Access{Removed: []RemovedClient{{"", serial, key(ca)}}}, Removed},
+		{"of another CA", Access{Removed: []RemovedClient{{"", serial, key(other)}}}, OK},
 		{"allowed", Access{Allow: []string{"alice", "bob"}}, OK},
 		{"not allowed", Access{Allow: []string{"alice", "Bob", "bo", "bobby"}}, NotAllowed},
 		{"nobody", Access{Allow: []string{}}, NotAllowed},
@@ -97,18 +97,10 @@ func TestAccessJudge(t *testing.T) {
 	// A leaf without the key id of its CA: the chain tells.
 	bare := *bob
 	bare.AuthorityKeyId = nil
-	list := Access{Removed: []RemovedClient{{"", serial, pad(key(ca))}}}
+	list := Access{Removed: []RemovedClient{{"", serial, key(ca)}}}
 	if got := list.judge(&bare, [][]*certificate{{&bare, ca.Pair.Cert}}); got != Removed {
 		t.Errorf("without a key id: %s", got)
 	}
-}
-
-// pad makes whole bytes of a hexadecimal number.
-func pad(text string) string {
-	if len(text)%2 == 1 {
-		return "0" + text
-	}
-	return text
 }
 
 // FuzzAccess: a list is read or refused, and what is read says what it says when

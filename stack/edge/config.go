@@ -27,8 +27,11 @@ type ListenerConfig struct {
 	Addresses    []string `yaml:"addresses"`
 	Certificates string   `yaml:"certificates"` // directory with tls.crt and tls.key
 	Clients      string   `yaml:"clients"`      // directory with clients.crt and access.json; "" = nobody is asked
-	ALPN         []string `yaml:"alpn"`
-	Target       string   `yaml:"target"` // unix:PATH or tcp:HOST:PORT
+	// AccessRequired makes an access.json that is missing an error, so that
+	// nobody is let in for want of a list.
+	AccessRequired bool     `yaml:"access_required"`
+	ALPN           []string `yaml:"alpn"`
+	Target         string   `yaml:"target"` // unix:PATH or tcp:HOST:PORT
 
 	MaxConnections   *int   `yaml:"max_connections"`
 	HandshakeTimeout string `yaml:"handshake_timeout"`

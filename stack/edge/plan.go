@@ -34,6 +34,7 @@ type listenerPlan struct {
 	plain            bool
 	certificates     string
 	clients          string
+	accessRequired   bool
 	alpn             []string
 	target           target
 	maxConnections   int
@@ -87,7 +88,7 @@ var listenerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 func (k *checker) listener(at string, l ListenerConfig) listenerPlan {
 	p := listenerPlan{
 		name: l.Name, plain: l.Plain, addresses: l.Addresses,
-		certificates: l.Certificates, clients: l.Clients, alpn: l.ALPN,
+		certificates: l.Certificates, clients: l.Clients, accessRequired: l.AccessRequired, alpn: l.ALPN,
 		target:           k.target(at+".target", l.Target),
 		maxConnections:   DefaultMaxConnections,
 		handshakeTimeout: k.duration(at+".handshake_timeout", l.HandshakeTimeout, DefaultHandshakeTimeout, 1),
@@ -121,7 +122,7 @@ func (k *checker) listener(at string, l ListenerConfig) listenerPlan {
 func (k *checker) tls(at string, l ListenerConfig) {
 	if l.Plain {
 		for key, set := range map[string]bool{
-			"certificates": l.Certificates != "", "clients": l.Clients != "",
+			"certificates": l.Certificates != "", "clients": l.Clients != "", "access_required": l.AccessRequired,
 			"alpn": l.ALPN != nil, "handshake_timeout": l.HandshakeTimeout != "", "drain_idle": l.DrainIdle != "",
 		} {
 			if set {
@@ -132,6 +133,9 @@ func (k *checker) tls(at string, l ListenerConfig) {
 	}
 	if l.Certificates == "" {
 		k.add(at+".certificates", "is missing; without certificates a listener needs plain: true")
+	}
+	if l.AccessRequired && l.Clients == "" {
+		k.add(at+".access_required", "has no meaning without clients")
 	}
 	k.path(at+".certificates", l.Certificates)
 	k.path(at+".clients", l.Clients)

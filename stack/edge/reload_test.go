@@ -212,8 +212,22 @@ func TestAccessGone(t *testing.T) {
 	check(t, os.Remove(filepath.Join(f.dir, "clients/access.json")))
 	wantAlert(t, f.try(f.tlsConfig(eve)), "bad certificate")
 	f.mustDial(bob)
-	if lines := f.log.lines(t, refusedLine); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines), "access.json does not exist any more") {
+	if lines := f.log.lines(t, refusedLine); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines), "access.json does not exist") {
 		t.Errorf("the log has %v", lines)
+	}
+}
+
+// TestAccessRequired: an edge that is to have an access list does not start
+// without.
+func TestAccessRequired(t *testing.T) {
+	f := newFront(t, true)
+	f.listener().AccessRequired = true
+	if _, err := f.new(); err == nil || !strings.Contains(err.Error(), "access.json does not exist") {
+		t.Errorf("without a list: %v", err)
+	}
+	f.writeAccess(`{"version":1}`)
+	if _, err := f.new(); err != nil {
+		t.Errorf("with a list: %v", err)
 	}
 }
 

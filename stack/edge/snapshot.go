@@ -101,8 +101,8 @@ func (s *source) parseGate(c content, _ time.Time, first bool) (*gate, error) {
 	}
 	g := &gate{roots: bundle.Pool()}
 	list := c.files[FileAccess]
-	if list == nil && !first && s.gate.value.listed {
-		return nil, fmt.Errorf("%s does not exist any more; without it everybody with a certificate of %s would be let in", c.file(FileAccess), FileClients)
+	if list == nil && (s.accessRequired || !first && s.gate.value.listed) {
+		return nil, fmt.Errorf("%s does not exist; without it everybody with a certificate of %s would be let in", c.file(FileAccess), FileClients)
 	}
 	if list != nil {
 		g.listed = true

@@ -12,6 +12,7 @@ import (
 type source struct {
 	certificates, clients string // directories; clients may be ""
 	listener              string
+	accessRequired        bool
 	alpn                  []string
 	now                   func() time.Time
 	log                   *slog.Logger
@@ -27,7 +28,7 @@ type source struct {
 // each folder that does not load.
 func newSource(l listenerPlan, o Options, m *metrics) (*source, error) {
 	s := &source{
-		certificates: l.certificates, clients: l.clients, listener: l.name, alpn: l.alpn,
+		certificates: l.certificates, clients: l.clients, accessRequired: l.accessRequired, listener: l.name, alpn: l.alpn,
 		now: o.Now, log: o.Log.With("listener", l.name), metrics: m,
 	}
 	s.served = part[served]{folder: folder{l.certificates, []string{FileCertificate, FileKey}}, parse: s.parseServed, now: o.Now}
