@@ -43,36 +43,25 @@ func BenchmarkSnapshot(b *testing.B) {
 const blob = 64 << 20
 
 // BenchmarkDownload fetches large blobs over HTTPS through the edge (1 GiB with
-// -benchtime 16x), and beside
-// it from a server that has TLS itself, as the registry would.
-func BenchmarkDownload(b *testing.B) {
-	b.Run("edge", func(b *testing.B) {
-		f := newFront(b, false)
-		f.listener().ALPN = []string{"http/1.1"}
-		f.target.down()
-		serveHTTP(b, "unix", f.target.path, nil)
-		f.start()
-		transfer(b, f, f.address(), http.MethodGet)
-	})
-	b.Run("crypto-tls", func(b *testing.B) {
-		f := newFront(b, false)
-		transfer(b, f, serveHTTP(b, "tcp", "127.0.0.1:0", direct(b, f)), http.MethodGet)
-	})
-}
+// -benchtime 16x), and beside it from a server that has TLS itself, as the
+// registry would.
+func BenchmarkDownload(b *testing.B) { beside(b, http.MethodGet) }
 
 // BenchmarkUpload is BenchmarkDownload the other way.
-func BenchmarkUpload(b *testing.B) {
+func BenchmarkUpload(b *testing.B) { beside(b, http.MethodPut) }
+
+func beside(b *testing.B, method string) {
 	b.Run("edge", func(b *testing.B) {
 		f := newFront(b, false)
 		f.listener().ALPN = []string{"http/1.1"}
 		f.target.down()
 		serveHTTP(b, "unix", f.target.path, nil)
 		f.start()
-		transfer(b, f, f.address(), http.MethodPut)
+		transfer(b, f, f.address(), method)
 	})
 	b.Run("crypto-tls", func(b *testing.B) {
 		f := newFront(b, false)
-		transfer(b, f, serveHTTP(b, "tcp", "127.0.0.1:0", direct(b, f)), http.MethodPut)
+		transfer(b, f, serveHTTP(b, "tcp", "127.0.0.1:0", direct(b, f)), method)
 	})
 }
 

@@ -107,9 +107,9 @@ func inUse() uint64 {
 
 func openDescriptors(t *testing.T) int {
 	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
+	entries, err := os.ReadDir("/dev/fd")
 	if err != nil {
-		t.Skip("counting descriptors needs /proc")
+		t.Fatalf("counting descriptors: %v", err)
 	}
 	return len(entries)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +129,7 @@ func (e *ownEngine) remove() {
 			_ = cmd.Wait()
 		}
 	}
+	e.killLeft()
 	mounts, _ := os.ReadFile("/proc/mounts")
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], e.dir+"/") {
@@ -139,6 +141,38 @@ func (e *ownEngine) remove() {
 			e.t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
+}
+
+// killLeft kills what runs in the engine's containers, and their shims, which
+// nobody else does when the engine did not answer any more.
+func (e *ownEngine) killLeft() {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		if !e.owns(process) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(process)); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// owns reports whether a process, by its directory in /proc, is a shim of the
+// engine's containerd or has its root below the engine's directory. Nothing can
+// be read of one that is gone meanwhile.
+func (e *ownEngine) owns(process string) bool {
+	words, _ := os.ReadFile(filepath.Join(process, "cmdline"))
+	if strings.Contains(string(words), e.at("containerd.sock")) {
+		return true
+	}
+	mounts, _ := os.ReadFile(filepath.Join(process, "mountinfo"))
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line) // proc_pid_mountinfo(5): the fifth is the mount point
+		if len(f) > 4 && f[4] == "/" && strings.Contains(line, e.dir+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // certyard runs the command in the engine's network, and returns what it said.
