@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"math/big"
 	"net"
 	"slices"
@@ -149,17 +148,7 @@ func withRSA(t *testing.T, bits int) *pki.KeyPair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "small"}, NotBefore: now.Add(-day), NotAfter: now.Add(80 * day)}
-	asCA(template)
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &pki.KeyPair{Cert: cert, Key: key}
+	return forgedFor(t, key, nil, asCA)
 }
 
 // TestGivenCA: what is wrong with a CA that somebody brings is said about the
