@@ -81,6 +81,7 @@ func newYard(t *testing.T) *yard {
 		t.Fatal(err)
 	}
 	y := &yard{t: t, file: file, dir: dir, name: "certyard-test-" + strings.ToLower(filepath.Base(dir)[len("certyard-yard-"):])}
+	t.Cleanup(func() { os.RemoveAll(dir) }) // even where down could not be run
 	t.Cleanup(func() {
 		if r := y.run("down", "--volumes", "--purge", "--yes"); r.status != exitOK {
 			t.Errorf("down: %+v", r)
@@ -88,7 +89,6 @@ func newYard(t *testing.T) *yard {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("left in the working directory: %v, %v", entries, err)
 		}
-		os.RemoveAll(dir)
 	})
 	return y
 }
