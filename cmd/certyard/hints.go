@@ -363,6 +363,19 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.UserError]("nothing was replaced"),
 		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
 		always[*lifecycle.BusyError]("nothing was replaced: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
+		always[*lifecycle.OpenRotationError](`"certyard rotate --ca --yes" goes on with it (with the flags that it was begun with), "certyard rotate --abort" takes it back until the old CA is no longer trusted`),
+		always[*lifecycle.OtherRunError](`let that one end; "certyard status" shows how far it is`),
+		always[*lifecycle.LostSetError]("restore the file from a backup; nothing was changed, and the daemons serve what they served"),
+		on(func(e *lifecycle.CANameError) []string {
+			if e.Name == pki.CAIssuing {
+				return []string{"--ca replaces the CA that there is"}
+			}
+			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
+		}),
+		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
+		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
+		always[*lifecycle.PastError](`"certyard rotate --ca --yes" finishes it; another replacement makes another CA`),
+		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),
 		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
 		on(func(e *lifecycle.NotReadyError) []string {
 			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}

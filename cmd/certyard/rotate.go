@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 )
@@ -14,21 +17,37 @@ import (
 func (a *app) rotateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "rotate",
-		Usage: "replace certificates and passwords of the running stack, and prove it before and after",
+		Usage: "replace certificates, passwords and CAs of the running stack, and prove it before and after",
 		Description: `Without flags it renews the leaves that are due: those with less than a third
 of their life left. Nothing being due is no error, so it can be run from cron.
 
 The stack is proven as it is before anything changes. With serve: edge nothing
 is started again. With serve: daemon the daemon that serves a new certificate
 is, once nobody builds. When the proof does not hold afterwards, what was there
-is put back, and the exit status is 3. Keys and CAs stay.`,
+is put back, and the exit status is 3.
+
+--ca replaces the CA, in phases: preflight, stage, expand (both CAs are trusted),
+switch (the new leaves are served), verify, bake (waiting for clients that know
+the old CA alone), contract (the new CA alone is trusted), retire. Each is proven
+with the running daemons. It prints what it would do; --yes does it. What was
+interrupted goes on with the same command, and up to contract, --abort brings the
+old CA back.`,
 		Flags: append(a.passphraseFlags(),
+			&cli.BoolFlag{Name: "if-due", Usage: "renew the leaves that are due: what happens without flags, in a word for cron"},
 			&cli.BoolFlag{Name: "all", Usage: "renew every leaf"},
 			&cli.StringSliceFlag{Name: "leaf", Usage: "renew the leaf `NAME`, as status names it"},
 			&cli.BoolFlag{Name: "clients", Usage: "renew every client's leaf"},
 			&cli.StringFlag{Name: "within", Usage: "renew the leaves that have less than `TIME` left, as 720h or 30d"},
 			&cli.BoolFlag{Name: "passwords", Usage: "replace every generated password"},
 			&cli.StringSliceFlag{Name: "user", Usage: "replace the generated password of the user `NAME`"},
+			&cli.BoolFlag{Name: "ca", Usage: "replace every CA of the stack, and with them every leaf"},
+			&cli.BoolFlag{Name: "issuing-ca", Usage: "replace the issuing CA alone: clients trust the same root as before"},
+			&cli.BoolFlag{Name: "client-ca", Usage: "replace the CA of client certificates alone"},
+			&cli.DurationFlag{Name: "bake", Value: 10 * time.Minute, Usage: "trust both CAs so long, once nothing of the stack needs the old one"},
+			&cli.BoolFlag{Name: "compromised", Usage: "the old CA's key may be with somebody else: do not bake, and have every daemon forget it"},
+			&cli.StringFlag{Name: "pause-after", Usage: "stop after `PHASE`; the same command goes on"},
+			&cli.BoolFlag{Name: "abort", Usage: "bring the old CA back"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "replace CAs, instead of printing what would be done"},
 			&cli.DurationFlag{Name: "wait-idle", Value: 10 * time.Minute, Usage: "wait so long for running builds, where a daemon has to be started again"},
 			&cli.BoolFlag{Name: "force", Usage: "do not wait for builds"},
 			&cli.DurationFlag{Name: "ready", Usage: "wait so long for the daemons to answer", Value: time.Minute}),
@@ -50,11 +69,51 @@ func (a *app) rotate(c *cli.Context) error {
 		return err
 	}
 	defer done()
-	if a.global.dryRun {
-		return a.planRotate(c.Context, d, opts)
+	replaces := opts.AllCAs || len(opts.CAs) > 0
+	if a.global.dryRun || replaces && !c.Bool("yes") {
+		if err := a.planRotate(c.Context, d, opts); err != nil || a.global.dryRun {
+			return err
+		}
+		a.ui.hints([]string{"this was a dry run; --yes does it"})
+		return nil
 	}
 	a.heading(name, d)
+	if a.global.json {
+		d.Observe = a.events(d.Observe)
+	}
 	out, err := lifecycle.Rotate(c.Context, d, opts)
+	if a.global.json {
+		if err := a.event("result", "result", out); err != nil {
+			return err
+		}
+	}
+	defer a.rotationOpen(out.Open)
+	return a.rotateEnded(out, err)
+}
+
+// events has every start and end of a step written as one line of JSON too.
+func (a *app) events(observe func(lifecycle.Progress)) func(lifecycle.Progress) {
+	running := ""
+	return func(p lifecycle.Progress) {
+		observe(p)
+		if p.State == lifecycle.Running && running == p.Step {
+			return
+		}
+		if running = p.Step; p.State != lifecycle.Running {
+			running = ""
+		}
+		// Whoever reads may be gone, and what goes on must not end for that.
+		_ = a.event("step", "step", p)
+	}
+}
+
+// event writes one line of JSON: its kind, and under a name what there is to it.
+func (a *app) event(kind, name string, value any) error {
+	return json.NewEncoder(a.stdout).Encode(map[string]any{"event": kind, name: value})
+}
+
+// rotateEnded says how a rotation ended, where it is not by its own report.
+func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	var unsound *lifecycle.NotSoundError
 	switch {
 	case errors.As(err, &unsound):
@@ -75,11 +134,40 @@ func (a *app) rotate(c *cli.Context) error {
 	return a.rotated(out)
 }
 
+// rotationOpen says how an open replacement of CAs goes on.
+func (a *app) rotationOpen(open *stack.Rotation) {
+	if open == nil {
+		return
+	}
+	flags := ""
+	for _, name := range open.CAs {
+		flags += " --" + name
+	}
+	if open.Roots() {
+		flags = " --ca"
+	}
+	a.ui.linef("the replacement of the CA is open, at %s", open.Phase)
+	hints := []string{fmt.Sprintf(`"certyard rotate%s --yes" goes on`, flags)}
+	if open.Phase.Before(stack.PhaseContract) {
+		hints = append(hints, `"certyard rotate --abort" brings the old CA back`)
+	}
+	a.ui.hints(hints)
+}
+
 func rotateOptions(c *cli.Context) (lifecycle.RotateOptions, error) {
 	opts := lifecycle.RotateOptions{
 		All: c.Bool("all"), Leaves: c.StringSlice("leaf"), Clients: c.Bool("clients"),
 		Passwords: c.Bool("passwords"), Users: c.StringSlice("user"),
+		AllCAs: c.Bool("ca"), Bake: c.Duration("bake"), Compromised: c.Bool("compromised"), Abort: c.Bool("abort"),
 		WaitIdle: c.Duration("wait-idle"), Force: c.Bool("force"), Ready: c.Duration("ready"),
+	}
+	for _, name := range []string{pki.CAIssuing, pki.CAClient} {
+		if c.Bool(name) {
+			opts.CAs = append(opts.CAs, name)
+		}
+	}
+	if err := caOptions(c, &opts); err != nil {
+		return opts, err
 	}
 	text := c.String("within")
 	if text == "" {
@@ -90,6 +178,43 @@ func rotateOptions(c *cli.Context) (lifecycle.RotateOptions, error) {
 		return opts, usagef("--within %q is not a duration; want days as 30d, or hours as 720h", text)
 	}
 	return opts, nil
+}
+
+// caOptions refuses flags that do not go together: a CA is replaced with all that
+// it has signed, and nothing else is replaced with it.
+func caOptions(c *cli.Context, opts *lifecycle.RotateOptions) error {
+	others := []string{"all", "leaf", "clients", "within", "passwords", "user", "if-due"}
+	phased := []string{"ca", "issuing-ca", "client-ca", "abort"}
+	set := func(names []string) string {
+		for _, name := range names {
+			if c.IsSet(name) {
+				return name
+			}
+		}
+		return ""
+	}
+	what := set(phased)
+	switch other := set(others); {
+	case what != "" && other != "":
+		return usagef("--%s and --%s do not go together: run one after the other", what, other)
+	case c.Bool("abort") && set(phased[:3]) != "":
+		return usagef("--abort takes back whatever is open: leave --%s out", what)
+	case c.Bool("ca") && set(phased[1:3]) != "":
+		return usagef("--ca replaces every CA: leave --%s out", set(phased[1:3]))
+	case set(phased[:3]) == "" && set([]string{"bake", "compromised", "pause-after"}) != "":
+		return usagef("--%s is for --ca", set([]string{"bake", "compromised", "pause-after"}))
+	case c.Bool("if-due") && set(others[:6]) != "" && set(others[:6]) != "within":
+		return usagef("--if-due and --%s do not go together", set(others[:6]))
+	case opts.Bake < 0:
+		return usagef("--bake %s is negative", opts.Bake)
+	case c.String("pause-after") == "":
+		return nil
+	}
+	var err error
+	if opts.PauseAfter, err = stack.ParsePhase(c.String("pause-after")); err != nil {
+		return usagef("--pause-after: %v", err)
+	}
+	return nil
 }
 
 // planRotate prints what rotate would do, with its causes.
@@ -107,10 +232,10 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 	}
 	a.ui.linef("stack %q in %s: would do", out.Stack, a.ui.path(d.Store.Root()))
 	for _, s := range out.Plan {
-		a.ui.linef("  %-8s %-30s %s", s.Action, s.Object, s.Cause)
+		a.ui.linef("  %-9s %-30s %s", s.Action, s.Object, s.Cause)
 	}
 	for _, s := range out.Restarts {
-		a.ui.linef("  %-8s %-30s %s, once nobody builds", s.Action, s.Object, s.Cause)
+		a.ui.linef("  %-9s %-30s %s, once nobody builds", s.Action, s.Object, s.Cause)
 	}
 	if len(out.Restarts) == 0 {
 		a.ui.linef("  nothing is started again")
@@ -120,11 +245,6 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 
 // rotated prints what Rotate did.
 func (a *app) rotated(out lifecycle.Rotated) error {
-	if a.global.json {
-		if err := a.printJSON(out); err != nil {
-			return err
-		}
-	}
 	if !out.Due {
 		a.ui.linef("nothing is due")
 		return nil
@@ -137,9 +257,13 @@ func (a *app) rotated(out lifecycle.Rotated) error {
 		return nil
 	}
 	a.ui.report(*out.Report)
-	if out.RolledBack {
+	if !out.Report.OK() {
 		a.ui.failures(*out.Report)
+	}
+	if out.RolledBack {
 		a.ui.linef("what was there before is in place again, and proven")
+	}
+	if !out.Report.OK() {
 		return errNotOK
 	}
 	return nil

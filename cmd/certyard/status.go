@@ -15,8 +15,8 @@ func (a *app) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show certificates, files and containers, without touching them",
-		Description: `Exits with 3 when a certificate is due, a file is not as written, or a
-container does not run. It dials nothing: "certyard smoke" does.`,
+		Description: `Exits with 3 when a certificate is due, a file is not as written, a container
+does not run, or the replacement of a CA is open. It dials nothing: "certyard smoke" does.`,
 		Action: func(c *cli.Context) error {
 			s, err := a.status(c.Context)
 			if err != nil {
@@ -68,13 +68,17 @@ func (a *app) printStatus(s lifecycle.Status) {
 	for _, p := range s.Due {
 		a.ui.linef("  %-13s %s %s: %s", "due", p.Action, p.Object, p.Cause)
 	}
+	if r := s.Rotation; r != nil {
+		a.ui.linef("  %-13s replacement of the CA since %s, at %s", "open", r.Started.Local().Format("2006-01-02 15:04"), r.Phase)
+	}
 	if len(s.Changed) > 0 {
 		a.ui.linef("  %-13s %s", "changed", strings.Join(s.Changed, ", "))
 	}
 	if s.Engine != "" {
 		a.ui.linef("  %-13s not seen: %s", "containers", s.Engine)
 	}
-	if !s.OK() {
+	a.rotationOpen(s.Rotation)
+	if !s.Well() {
 		a.ui.linef(`certyard: hint: "certyard up" issues what is due, writes what changed and starts what does not run`)
 	}
 }

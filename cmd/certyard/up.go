@@ -202,6 +202,7 @@ func (a *app) result(res lifecycle.Result) error {
 		return nil
 	}
 	a.ui.report(*res.Report)
+	a.rotationOpen(res.Rotation)
 	if !res.Report.OK() {
 		a.ui.failures(*res.Report)
 		return errNotOK

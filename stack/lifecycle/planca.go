@@ -11,6 +11,7 @@ import (
 // planCAs returns what a replacement of CAs would do from where it stands, with
 // the services that each phase starts again.
 func planCAs(d Deps, opts RotateOptions, p prior) (Rotated, error) {
+	opts = opts.named(p.state.Spec)
 	r := &caRotation{Deps: d, opts: opts, prior: p}
 	spec, open := p.state.Spec, p.rotation()
 	out := Rotated{Result: newResult(d, spec), Restarts: []PlannedStep{}, Due: true, Open: open}

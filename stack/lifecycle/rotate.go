@@ -24,8 +24,10 @@ type RotateOptions struct {
 	Users     []string      // the passwords of these users
 
 	// CAs are the names of CAs that are replaced, phase by phase, and with
-	// them every leaf below. Nothing of the above goes with it.
-	CAs []string
+	// them every leaf below; AllCAs stands for all that a stack has. Nothing
+	// of the above goes with it.
+	CAs    []string
+	AllCAs bool
 	// Bake is how long both CAs are trusted once nothing depends on the old
 	// ones any more. Compromised leaves it out, and has every daemon forget
 	// the old CA at once.
@@ -44,6 +46,9 @@ type RotateOptions struct {
 	// Ready is as UpOptions has it.
 	Ready time.Duration
 }
+
+// phased reports whether CAs are replaced, or that is taken back.
+func (o RotateOptions) phased() bool { return len(o.CAs) > 0 || o.AllCAs || o.Abort }
 
 // Rotated is what Rotate did.
 type Rotated struct {
@@ -101,7 +106,7 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	if err != nil {
 		return out, err
 	}
-	if len(opts.CAs) > 0 || opts.Abort {
+	if opts.phased() {
 		return replaceCAs(ctx, d, opts, p)
 	}
 	if open := p.rotation(); open != nil {
@@ -133,7 +138,7 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 	if err != nil {
 		return Rotated{}, err
 	}
-	if len(opts.CAs) > 0 || opts.Abort {
+	if opts.phased() {
 		return planCAs(d, opts, p)
 	}
 	if open := p.rotation(); open != nil {

@@ -72,7 +72,7 @@ type caRotation struct {
 
 // replaceCAs goes through the phases, from where the files are.
 func replaceCAs(ctx context.Context, d Deps, opts RotateOptions, p prior) (Rotated, error) {
-	r := &caRotation{Deps: d, opts: opts, prior: p}
+	r := &caRotation{Deps: d, opts: opts.named(p.state.Spec), prior: p}
 	r.out = Rotated{Result: newResult(d, p.state.Spec), Restarts: []PlannedStep{}, Due: true}
 	if err := r.check(ctx); err != nil {
 		return r.out, err
@@ -126,15 +126,17 @@ func checkCAs(spec stack.Spec, names []string) error {
 	return nil
 }
 
-// CAsOf returns the names of all CAs of a spec that are made here.
-func CAsOf(spec stack.Spec) []string {
-	var out []string
-	for _, name := range stack.CAs() {
-		if checkCAs(spec, []string{name}) == nil {
-			out = append(out, name)
-		}
+// named returns the options with the names of all CAs that a spec has, where
+// all are asked for.
+func (o RotateOptions) named(spec stack.Spec) RotateOptions {
+	if !o.AllCAs {
+		return o
 	}
-	return out
+	o.CAs = []string{pki.CAName, pki.CAClient}
+	if spec.PKI.Hierarchy == stack.HierarchyTwoTier {
+		o.CAs = []string{pki.CAName, pki.CAIssuing, pki.CAClient}
+	}
+	return o
 }
 
 // phases goes through the phases that are left. One that was begun is gone

@@ -148,7 +148,7 @@ func caConfigs() map[string]stack.Config {
 func TestReplaceCA(t *testing.T) {
 	for name, config := range caConfigs() {
 		t.Run(name, func(t *testing.T) {
-			d, v, spec := caStack(t, config)
+			d, v, _ := caStack(t, config)
 			if _, _, err := lifecycle.AddClient(t.Context(), d, "bob", 0); err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestReplaceCA(t *testing.T) {
 			for range 3 {
 				before := serials(t, d)
 				old := readAt(t, d, stack.FileCAKey)
-				out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+				out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true})
 				if err != nil || !out.Report.OK() || out.RolledBack || out.Open != nil {
 					t.Fatalf("%+v, %v", out.Report, err)
 				}
@@ -229,11 +229,9 @@ func TestReplaceCARestarts(t *testing.T) {
 			if !ok {
 				config = caConfigs()[kind]
 			}
-			d, _, spec := caStack(t, config)
+			d, _, _ := caStack(t, config)
 			opts := lifecycle.RotateOptions{CAs: c.cas, Compromised: c.compromised}
-			if opts.CAs == nil {
-				opts.CAs = lifecycle.CAsOf(spec)
-			}
+			opts.AllCAs = c.cas == nil
 			for _, want := range []string{c.first, c.second} {
 				engine := d.Engine.(*runningEngine)
 				engine.stopped = nil
@@ -270,7 +268,7 @@ func TestReplaceCAPauses(t *testing.T) {
 		for _, kind := range []string{"daemon two-tier", "edge"} {
 			t.Run(fmt.Sprintf("%s, %s", phase, kind), func(t *testing.T) {
 				d, _, spec := caStack(t, caConfigs()[kind])
-				opts := lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: phase}
+				opts := lifecycle.RotateOptions{AllCAs: true, PauseAfter: phase}
 				out, err := lifecycle.Rotate(t.Context(), d, opts)
 				if err != nil || out.Open == nil {
 					t.Fatalf("%+v, %v", out.Open, err)
@@ -320,13 +318,13 @@ func TestReplaceCAAborts(t *testing.T) {
 	for _, phase := range stack.Phases()[1:6] {
 		for _, kind := range []string{"daemon two-tier", "edge"} {
 			t.Run(fmt.Sprintf("%s, %s", phase, kind), func(t *testing.T) {
-				d, _, spec := caStack(t, caConfigs()[kind])
+				d, _, _ := caStack(t, caConfigs()[kind])
 				for range 2 { // the second time there is a cross-signed certificate before
 					before, err := d.Store.ReadAll()
 					if err != nil {
 						t.Fatal(err)
 					}
-					opts := lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: phase}
+					opts := lifecycle.RotateOptions{AllCAs: true, PauseAfter: phase}
 					if _, err := lifecycle.Rotate(t.Context(), d, opts); err != nil {
 						t.Fatal(err)
 					}
@@ -343,12 +341,12 @@ func TestReplaceCAAborts(t *testing.T) {
 			})
 		}
 	}
-	d, _, spec := caStack(t, caConfigs()["edge"])
+	d, _, _ := caStack(t, caConfigs()["edge"])
 	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
 	if _, ok := errors.AsType[*lifecycle.NoRotationError](err); !ok {
 		t.Errorf("none is open: %v", err)
 	}
-	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: stack.PhaseContract}); err != nil {
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseContract}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
@@ -382,13 +380,13 @@ func sameFiles(t *testing.T, d lifecycle.Deps, before map[string][]byte) {
 func TestReplaceCARollsBack(t *testing.T) {
 	for proof, phase := range map[int]stack.Phase{2: stack.PhaseExpand, 3: stack.PhaseSwitch, 4: stack.PhaseVerify, 5: stack.PhaseBake, 6: stack.PhaseContract} {
 		t.Run(string(phase), func(t *testing.T) {
-			d, v, spec := caStack(t, caConfigs()["edge"])
+			d, v, _ := caStack(t, caConfigs()["edge"])
 			before, err := d.Store.ReadAll()
 			if err != nil {
 				t.Fatal(err)
 			}
 			v.breakAt = proof
-			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), Bake: time.Millisecond})
+			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Millisecond})
 			if err != nil || out.Report.OK() || out.RolledBack != (phase != stack.PhaseContract) {
 				t.Fatalf("rolled back %v, %v", out.RolledBack, err)
 			}
@@ -401,10 +399,10 @@ func TestReplaceCARollsBack(t *testing.T) {
 			sameFiles(t, d, before)
 		})
 	}
-	d, v, spec := caStack(t, caConfigs()["edge"])
+	d, v, _ := caStack(t, caConfigs()["edge"])
 	v.breakAt = 1
 	before := snapshot(t, d.Store.Root())
-	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true})
 	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.PutBack || snapshot(t, d.Store.Root()) != before {
 		t.Errorf("a stack that is broken already: %v", err)
 	}
@@ -412,18 +410,18 @@ func TestReplaceCARollsBack(t *testing.T) {
 
 // TestReplaceCARefuses: what cannot be done is said before anything begins.
 func TestReplaceCARefuses(t *testing.T) {
-	d, _, spec := caStack(t, caConfigs()["daemon"])
+	d, _, _ := caStack(t, caConfigs()["daemon"])
 	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAIssuing}})
 	if e, ok := errors.AsType[*lifecycle.CANameError](err); !ok || e.Name != pki.CAIssuing {
 		t.Errorf("one tier: %v", err)
 	}
 	early := d
 	early.Now = func() time.Time { return time.Now().Add(3640 * 24 * time.Hour) }
-	_, err = lifecycle.Rotate(t.Context(), early, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), Bake: 20 * 24 * time.Hour})
+	_, err = lifecycle.Rotate(t.Context(), early, lifecycle.RotateOptions{AllCAs: true, Bake: 20 * 24 * time.Hour})
 	if _, ok := errors.AsType[*lifecycle.ShortLifeError](err); !ok {
 		t.Errorf("a bake longer than the CA lasts: %v", err)
 	}
-	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: stack.PhaseStage}); err != nil {
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseStage}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAClient}})
@@ -433,14 +431,14 @@ func TestReplaceCARefuses(t *testing.T) {
 	if err := os.Remove(at(d, "ca/next/ca.crt")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true})
 	if e, ok := errors.AsType[*lifecycle.LostSetError](err); !ok || e.Phase != stack.PhaseStage {
 		t.Errorf("a lost file: %v", err)
 	}
 	d.Engine.(*runningEngine).containers = nil
-	d2, _, spec := caStack(t, caConfigs()["daemon"])
+	d2, _, _ := caStack(t, caConfigs()["daemon"])
 	d2.Engine.(*runningEngine).containers = nil
-	_, err = lifecycle.Rotate(t.Context(), d2, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	_, err = lifecycle.Rotate(t.Context(), d2, lifecycle.RotateOptions{AllCAs: true})
 	if _, ok := errors.AsType[*lifecycle.NotRunningError](err); !ok {
 		t.Errorf("a stack that does not run: %v", err)
 	}

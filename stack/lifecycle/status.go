@@ -51,13 +51,16 @@ type ContainerStatus struct {
 
 // OK reports whether nothing is due or open, changed, missing or stopped, as far as
 // could be seen.
-func (s Status) OK() bool {
+func (s Status) OK() bool { return s.Well() && s.Rotation == nil }
+
+// Well is OK for a stack whose CA is being replaced.
+func (s Status) Well() bool {
 	for _, c := range s.Containers {
 		if c.State != "running" || c.Health == "unhealthy" {
 			return false
 		}
 	}
-	return len(s.Due) == 0 && len(s.Changed) == 0 && s.Rotation == nil
+	return len(s.Due) == 0 && len(s.Changed) == 0
 }
 
 // GetStatus looks at the files and the containers of a recorded stack. An

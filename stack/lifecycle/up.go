@@ -35,6 +35,9 @@ type Result struct {
 	Written []string        `json:"written"`
 	Changes []ServiceChange `json:"containers,omitempty"`
 	Report  *stack.Report   `json:"report,omitempty"`
+	// Rotation is the replacement of CAs that was open and still is, which Up
+	// leaves as it is.
+	Rotation *stack.Rotation `json:"rotation,omitempty"`
 
 	Spec  stack.Spec  `json:"spec"`
 	Facts stack.Facts `json:"facts"`
@@ -311,7 +314,7 @@ func (u *upRun) write() error {
 	}
 	changes, err := u.Store.Write(u.draft.files)
 	u.res.Written = append(u.res.Written, changes.Paths()...)
-	u.res.Spec, u.res.Facts = u.draft.spec, u.draft.facts
+	u.res.Spec, u.res.Facts, u.res.Rotation = u.draft.spec, u.draft.facts, u.draft.rotation
 	return err
 }
 
