@@ -33,6 +33,9 @@ func (t *tree) dir(p string) (*dir, error) {
 	if d != nil {
 		t.dirs[p] = d
 	}
+	if d != nil && isGeneration(path.Base(p)) {
+		d.path = parent.path // messages have the names that people use
+	}
 	return d, err
 }
 
@@ -62,22 +65,28 @@ func (t *tree) ensure(w dirWant) error {
 	return parent.own(d.f, name, dirMode, w.UID)
 }
 
-// open opens a file for reading, and returns nil when it does not exist.
-func (t *tree) open(p string) (*os.File, fs.FileInfo, error) {
-	d, err := t.dir(path.Dir(p))
-	if d == nil {
-		return nil, nil, err
+// open opens a file for reading, and returns nil when it does not exist. A file
+// of a role is the one that its public name stands for.
+func (t *tree) open(p string) (f *os.File, info fs.FileInfo, err error) {
+	for range attempts {
+		d, gen, err := t.holder(p)
+		if d != nil && err == nil {
+			f, info, err = d.open(path.Base(p))
+		}
+		if f != nil || err != nil || !t.overtaken(p, gen) {
+			return f, info, err
+		}
 	}
-	return d.open(path.Base(p))
+	return nil, nil, nil
 }
 
 // read returns the content of a file, and nil when it does not exist.
 func (t *tree) read(p string) ([]byte, fs.FileInfo, error) {
-	d, err := t.dir(path.Dir(p))
-	if d == nil {
+	f, info, err := t.open(p)
+	if f == nil {
 		return nil, nil, err
 	}
-	return d.read(path.Base(p))
+	return readAll(f, info)
 }
 
 // walk calls visit with the path of every file below a directory, in order,
