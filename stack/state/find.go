@@ -52,7 +52,7 @@ func findBelow(path string) ([]Found, error) {
 		switch {
 		case err != nil:
 			out = append(out, Found{File: file, Err: err})
-		case entry.IsDir() && (depth > maxDepth || isData(entry.Name())):
+		case entry.IsDir() && (depth > maxDepth || file != path && isData(entry.Name())):
 			return fs.SkipDir
 		case isCertificateName(file) && (entry.Type().IsRegular() || isDataLink(file)):
 			if f := readFound(file); !errors.Is(f.Err, pki.ErrNothing) {

@@ -31,6 +31,7 @@ func roles() map[string]func(root string) error {
 		"write":      childWrite,
 		"write pair": childWritePair,
 		"swap":       childSwap,
+		"step":       childStep,
 		"rewrite":    childRewrite,
 		"purge":      childPurge,
 		"lock":       childLock,

@@ -102,6 +102,12 @@ func TestRepair(t *testing.T) {
 		"unwritable directory": {func(root string) error {
 			return os.Chmod(filepath.Join(root, "registry/auth"), 0o500)
 		}, []string{"registry/auth/"}},
+		"open generation": {func(root string) error {
+			return os.Chmod(filepath.Join(root, "registry/auth/..0001"), 0o755)
+		}, []string{"registry/auth/"}},
+		"open generation in an open directory": {func(root string) error {
+			return errors.Join(os.Chmod(filepath.Join(root, "registry/auth/..0001"), 0o755), os.Chmod(filepath.Join(root, "registry/auth"), 0o755))
+		}, []string{"registry/auth/"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := begin(t, 1)
