@@ -319,7 +319,10 @@ func (t *tree) announce(g generation, role *dir) error {
 			return err
 		}
 	}
-	// A pointer must not be on the disk before what it leads to.
+	if kindAt(role.fd(), dataPointer) == "" {
+		return nil // nobody follows it yet
+	}
+	// A swapped pointer must not be on the disk before what it leads to.
 	return role.syncChanges()
 }
 

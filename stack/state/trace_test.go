@@ -45,7 +45,6 @@ placing env
 placing client/..0001
 placing client/cert.pem
 placing client/key.pem
-syncing client
 placing .stage/LINK.new
 placing client/..data
 syncing client
