@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 )
 
 // tree is the state directory while something is done with it: the root and
@@ -17,6 +18,17 @@ type tree struct {
 func (t *tree) close() {
 	for _, d := range t.dirs {
 		d.close()
+	}
+}
+
+// drop closes a directory and those below, which are about to be moved or
+// removed.
+func (t *tree) drop(p string) {
+	for have, d := range t.dirs {
+		if have == p || strings.HasPrefix(have, p+"/") {
+			d.close()
+			delete(t.dirs, have)
+		}
 	}
 }
 
