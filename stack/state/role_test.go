@@ -494,6 +494,33 @@ func TestKeptFileMeanwhile(t *testing.T) {
 	}
 }
 
+// TestOvertaken: a generation that is removed between the look at the pointer and
+// the look at the file is no missing file.
+func TestOvertaken(t *testing.T) {
+	d := beginWith(t, served(1))
+	lock(t, d)
+	tr, err := d.openTree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	const p = "registry/certs/registry.crt"
+	at, gen, err := tr.holder(p)
+	if err != nil || gen != "..0001" || tr.overtaken(p, gen) {
+		t.Fatalf("it is in %q, %v, overtaken", gen, err)
+	}
+	write(t, d, served(2))
+	if f, _, err := at.open("registry.crt"); f != nil || err != nil {
+		t.Fatalf("the old generation is still there: %v", err)
+	}
+	if !tr.overtaken(p, gen) {
+		t.Error("nobody notices that it was overtaken")
+	}
+	if data, _, err := tr.read(p); err != nil || string(data) != "pair 2\n" {
+		t.Errorf("read again: %q, %v", data, err)
+	}
+}
+
 // TestSecondLine swaps generations in a row without a pause: each has a later
 // time than the one before, as readers that look at times need.
 func TestSecondLine(t *testing.T) {
