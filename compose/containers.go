@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/compose/v5/pkg/api"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -117,6 +118,30 @@ func (e *Engine) inspect(ctx context.Context, c *Container) error {
 		c.Started = t
 	}
 	return nil
+}
+
+// Stop stops the containers of services, all at the same time, as the engine does
+// it: with the stop signal, and after the time that the container was given,
+// with SIGKILL. One that does not run is no error.
+func (e *Engine) Stop(ctx context.Context, project string, services []string) error {
+	list, err := e.list(ctx, project)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, c := range list {
+		if !slices.Contains(services, c.Service) || c.State != "running" {
+			continue
+		}
+		g.Go(func() error {
+			_, err := e.api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{})
+			if err != nil && !errdefs.IsNotFound(err) {
+				return fmt.Errorf("stopping container %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // Foreign returns a *[ForeignProjectError] when containers of the project were

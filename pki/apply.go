@@ -18,7 +18,7 @@ import (
 // an *[UnsignedError] each. A step that would replace a key or that does not
 // belong to the plan is an error.
 func Apply(ctx context.Context, plan Plan, have Material, steps []Step, authorities map[string]Authority, now time.Time) (Material, error) {
-	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Used: have.Used}
+	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Cross: have.Cross, Used: have.Used}
 	maps.Copy(out.CAs, have.CAs)
 	maps.Copy(out.Leaves, have.Leaves)
 	a := applier{plan: plan, have: have, out: out, authorities: maps.Clone(authorities), now: now}
@@ -63,7 +63,7 @@ func (a *applier) ca(plan CAPlan, step Step) error {
 			return fmt.Errorf("issuing %s: %w", plan.Title(), err)
 		}
 		a.out.CAs[plan.Name] = ca
-		return nil
+		return a.cross(plan, ca, have)
 	default:
 		return impossible(step, have)
 	}
@@ -108,7 +108,16 @@ func (a *applier) issue(ctx context.Context, leaf LeafPlan, have *KeyPair) (*Key
 	if err != nil {
 		return nil, err
 	}
-	return complete(ctx, authority, out, request)
+	if out, err = complete(ctx, authority, out, request); err == nil && a.out.Cross != nil && a.belowRoot(leaf) {
+		out.Chain = append(out.Chain, a.out.Cross)
+	}
+	return out, err
+}
+
+// belowRoot reports whether a leaf is verified with the root of the servers.
+func (a *applier) belowRoot(leaf LeafPlan) bool {
+	ca, _ := a.plan.ca(leaf.Issuer)
+	return ca.Name == CAName || ca.Issuer == CAName
 }
 
 // complete has a request signed, and adds what comes back to the key.
@@ -186,7 +195,7 @@ func (a *applier) verified() (Material, error) {
 	if err := errors.Join(a.unsigned...); err != nil {
 		return Material{}, err
 	}
-	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Used: a.out.Used}
+	out := Material{CAs: map[string]*KeyPair{}, Leaves: map[string]*KeyPair{}, Cross: a.out.Cross, Used: a.out.Used}
 	var findings []Finding
 	for _, plan := range a.plan.CAs {
 		ca := a.out.CAs[plan.Name]

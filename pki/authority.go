@@ -33,9 +33,10 @@ const organization = "certyard"
 // Five minutes is what cfssl itself uses (signer.FillTemplate).
 const backdate = 5 * time.Minute
 
-// pathLen of 1 leaves room for cross-signing the next CA; with 0, OpenSSL and
-// GnuTLS refuse the crossed chain (facts, rotation: C-cross).
-const pathLen = 1
+// pathLen of a root leaves room for the next root, which it cross-signs, and for
+// an issuing CA below that; with less, OpenSSL and GnuTLS refuse the crossed
+// chain (facts, rotation: C-cross).
+const pathLen = 2
 
 var (
 	oidSubjectAltName  = asn1.ObjectIdentifier{2, 5, 29, 17}
@@ -111,6 +112,23 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 		out.Chain = parent.Certs()
 	}
 	return out, nil
+}
+
+// crossSign returns a root's certificate as another root signs it: the same
+// subject and key, so that whoever trusts only the other one accepts what the
+// first one has signed. It ends with whichever of the two ends first.
+func crossSign(root, other *KeyPair, now time.Time) (*x509.Certificate, error) {
+	extensions, err := caExtensions(ConstraintsOf(root.Cert), nil, false)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSigner(other, other.Cert, caProfile(true))
+	if err != nil {
+		return nil, err
+	}
+	notBefore, notAfter := withinCA(other, now.UTC().Truncate(time.Second).Add(-backdate), root.Cert.NotAfter)
+	subject := pkix.Name{CommonName: root.Cert.Subject.CommonName, Organization: root.Cert.Subject.Organization}
+	return s.sign(root.Key, subject, cfsigner.SignRequest{NotBefore: notBefore, NotAfter: notAfter, Extensions: extensions})
 }
 
 // caProfile has no extended key usage: it would bind every leaf below it (facts

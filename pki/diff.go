@@ -34,6 +34,10 @@ type Step struct {
 type Material struct {
 	CAs    map[string]*KeyPair
 	Leaves map[string]*KeyPair
+	// Cross is the root's certificate as the root before it has signed it, nil
+	// where that could not be. Servers send it, so that a client which has
+	// missed the new root goes on accepting them.
+	Cross *x509.Certificate
 	// Used are serial numbers that leaves had before.
 	Used []UsedSerial
 }

@@ -65,6 +65,9 @@ type CAPlan struct {
 	// Replace is why a new CA takes the place of the one that is there, ""
 	// to keep that one.
 	Replace string
+	// Cross has a root that is replaced sign the new one, where its key is
+	// here and it may sign every name of the leaves: see [Material.Cross].
+	Cross bool
 }
 
 // Title names the CA in messages, as "client CA".

@@ -82,6 +82,9 @@ type Facts struct {
 	// BuilderBase is the image that Images[Builder] was made from, by adding
 	// certyard to it. Only with [ServeEdge].
 	BuilderBase string `json:"builder_base,omitempty"`
+	// BuilderTrust are the generations of the CAs that the builder was started
+	// with: what it may still trust, and nothing later. Only with [ServeEdge].
+	BuilderTrust []string `json:"builder_trust,omitempty"`
 }
 
 // Published returns where a service's port is published.

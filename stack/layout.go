@@ -2,6 +2,7 @@ package stack
 
 import (
 	"path"
+	"slices"
 
 	"github.com/certyard/certyard/pki"
 )
@@ -14,6 +15,9 @@ const (
 	// With pki.hierarchy: two-tier, the CA that signs.
 	FileIssuingCert = "ca/issuing.crt"
 	FileIssuingKey  = "ca/issuing.key"
+
+	// FileCross is the CA's certificate as the CA before it has signed it.
+	FileCross = "ca/cross.crt"
 
 	// The CA of client certificates. A replaced one is kept in DirRetired
 	// until the builder was seen to refuse its clients.
@@ -183,6 +187,26 @@ func RetiredPair(generation string) PairFiles {
 // had of a client CA that was replaced.
 func RetiredClient(generation string) string { return DirRetired + "/client-" + generation + ".crt" }
 
+// A set of CAs, with the leaves that they have signed, while the CA is replaced:
+// the ones that are to come, or those that were.
+const (
+	SetNext     = "ca/next"
+	SetPrevious = "ca/previous"
+)
+
+// PairIn returns where a CA or a leaf of a set is. Leaves have no key there: it
+// is the one that is in force.
+func (s Serve) PairIn(set, name string) PairFiles {
+	if !slices.Contains(CAs(), name) {
+		return PairFiles{Cert: set + "/leaves/" + name + ".crt"}
+	}
+	at := s.PairOf(name)
+	return PairFiles{set + "/" + path.Base(at.Cert), set + "/" + path.Base(at.Key)}
+}
+
+// CrossIn returns where [FileCross] of a set is.
+func CrossIn(set string) string { return set + "/" + path.Base(FileCross) }
+
 // CAs returns the names of all CAs that a stack can have.
 func CAs() []string { return []string{pki.CAName, pki.CAIssuing, pki.CAClient} }
 
@@ -200,7 +224,7 @@ func Leaves(clients Clients) []string {
 func OptionalFiles() []string {
 	removed := ClientPair(LeafRemoved)
 	return []string{
-		FileRegistryCert2, FileBuilderClientCA,
+		FileRegistryCert2, FileBuilderClientCA, FileCross,
 		FileEdgeConfig, FileEdgeClients, FileEdgeAccess, FileRelayConfig, removed.Cert, removed.Key,
 	}
 }

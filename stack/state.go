@@ -26,6 +26,11 @@ type State struct {
 	// Retired are the client CAs that were replaced, by generation, until the
 	// builder was seen to refuse their clients.
 	Retired []string `json:"retired,omitempty"`
+	// Rotation is the open replacement of CAs, nil for none.
+	Rotation *Rotation `json:"rotation,omitempty"`
+	// CAGenerations counts the CAs of the servers that there were, by name; 0
+	// stands for the first. Clients.Generation has that of the client CA.
+	CAGenerations map[string]int `json:"ca_generations,omitempty"`
 }
 
 // Issued is the record of one certificate. Issuer key and serial say which one

@@ -50,6 +50,12 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		return err
 	}
 	dr.unbar()
+	if dr.replaceClientCA != "" && dr.rotation != nil {
+		return &OpenRotationError{Rotation: *dr.rotation}
+	}
+	if err := dr.exchange(&have); err != nil {
+		return err
+	}
 	if dr.plan, err = dr.spec.PKIPlan(dr.facts, dr.clients); err != nil {
 		return err
 	}
@@ -78,8 +84,10 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if dr.rewritten, err = keys.settle(dr.plan, dr.steps, dr.material); err != nil {
 		return err
 	}
-	dr.retiredKeys, err = keys.settleRetired(d.Store, dr.prior.state)
-	return err
+	if dr.retiredKeys, err = keys.settleRetired(d.Store, dr.prior.state); err != nil {
+		return err
+	}
+	return dr.stage(ctx, d, keys)
 }
 
 // unbar replaces the client CA where clients were removed one by one and the edge

@@ -67,7 +67,7 @@ func AddClient(ctx context.Context, d Deps, name string, validity time.Duration)
 
 // addClient plans a client. One that is there gets another validity only.
 func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
-	if kp := parsedCA(dr.prior); kp != nil && validity > 0 && d.Now().Add(validity).After(kp.Cert.NotAfter) {
+	if kp := parsedCA(dr.prior, pki.CAClient); kp != nil && validity > 0 && d.Now().Add(validity).After(kp.Cert.NotAfter) {
 		return &ValidityError{Want: validity, End: kp.Cert.NotAfter}
 	}
 	client := stack.Client{Name: name, Added: d.Now().UTC().Truncate(time.Second), Validity: validity}
@@ -85,10 +85,11 @@ func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
 	return err
 }
 
-// parsedCA returns the client CA, whose key may be encrypted: its dates are read.
-func parsedCA(p prior) *pki.KeyPair {
-	pair := p.pairs[pki.CAClient]
-	pair.MayLock = true
+// parsedCA returns a CA whose key may be encrypted, or elsewhere: its certificate
+// is read.
+func parsedCA(p prior, name string) *pki.KeyPair {
+	pair := p.pairs[name]
+	pair.MayLock, pair.CertOnly = true, true
 	return parsed(pair)
 }
 

@@ -43,11 +43,30 @@ type draft struct {
 	// renews those that have no more than that left.
 	renew  func(pki.LeafPlan) string
 	within time.Duration
+	// rotation is the replacement of CAs that is open when this draft is on the
+	// disk, nil for none; aside are the other CAs then, and phase is what this
+	// draft does to it, "" for nothing.
+	rotation  *stack.Rotation
+	aside     aside
+	phase     stack.Phase
+	back      bool          // the CAs before are put in force again
+	exchanged *pki.Material // what this draft takes out of force
+	staged    []pki.Step    // what it makes for later
 	// newPasswords are the users whose generated password is replaced.
 	newPasswords []string
 	// barred are the clients that are removed without a new client CA, for
 	// the proof.
 	barred []*pki.KeyPair
+}
+
+// newDraft continues what is on the disk.
+func newDraft(before prior, spec stack.Spec, facts stack.Facts) *draft {
+	dr := &draft{prior: before, clients: before.clients(), spec: spec, facts: facts, aside: before.aside}
+	if open := before.rotation(); open != nil {
+		copied := *open
+		dr.rotation = &copied
+	}
+	return dr
 }
 
 // choosePorts gives a number to every port that the spec leaves open. A number
@@ -125,9 +144,10 @@ func (p prior) generated(user string) bool {
 
 // render makes the files, and with them the record of what was made.
 func (dr *draft) render(d Deps) error {
+	dr.facts.BuilderTrust = dr.builderTrust(d.Now())
 	files, err := render.Files(render.Input{
 		Spec: dr.spec, Facts: dr.facts, Root: d.Store.Root(),
-		Plan: dr.plan, Material: dr.material, Retire: dr.retire, RetireClient: dr.retireClient,
+		Plan: dr.plan, Material: dr.material, Accepted: dr.accepted(), Retire: dr.retire, RetireClient: dr.retireClient,
 		Clients: dr.clients, Secrets: dr.secrets, Htpasswd: dr.htpasswd,
 	})
 	if err != nil {
@@ -140,7 +160,10 @@ func (dr *draft) render(d Deps) error {
 			}
 		}
 	}
-	files = append(files, dr.retiredKeys...)
+	files = slices.Concat(files, dr.retiredKeys, dr.retiringFiles())
+	if files, err = dr.asideFiles(files); err != nil {
+		return err
+	}
 	secrets, err := stack.JSONFile(stack.FileSecrets, dr.secrets)
 	if err != nil {
 		return err
@@ -194,7 +217,8 @@ func (dr *draft) state(d Deps, files []stack.File) stack.State {
 	if before := dr.prior.state; before != nil {
 		s.Made, s.Issued, s.Retired = before.Made, slices.Clone(before.Issued), slices.Clone(before.Retired)
 	}
-	s.Clients = dr.clients
+	s.Clients, s.Rotation, s.CAGenerations = dr.clients, dr.rotation, dr.generations()
+	s.Retired = append(s.Retired, dr.retiring()...)
 	if dr.retire != nil {
 		s.Retired = append(s.Retired, pki.Generation(dr.retire.Cert))
 	}
@@ -204,9 +228,13 @@ func (dr *draft) state(d Deps, files []stack.File) stack.State {
 		}
 	}
 	r := records{issued: s.Issued, material: dr.material, now: d.Now()}
+	if dr.rotation != nil {
+		r.others = dr.others()
+	}
 	for _, step := range dr.steps {
 		r.add(step)
 	}
+	r.issued = dr.recordStaged(r)
 	s.Issued = r.closed()
 	return s
 }

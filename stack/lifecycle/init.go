@@ -60,7 +60,7 @@ func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
 	}
 	containers, err := d.Engine.Containers(ctx, spec.Name)
 	for _, service := range spec.Serve.Services() {
-		res.Plan = append(res.Plan, planContainer(service, containers, render.MaterialOf(dr.files, service)))
+		res.Plan = append(res.Plan, planContainer(service, containers, render.MaterialOf(dr.spec, dr.facts, dr.files, service)))
 	}
 	return res, err
 }
@@ -92,7 +92,7 @@ func (d Deps) offline(ctx context.Context, spec stack.Spec, res *Result, change 
 	if err != nil {
 		return nil, err
 	}
-	dr := &draft{prior: before, clients: before.clients(), facts: d.settleFacts(spec, before.state)}
+	dr := newDraft(before, spec, d.settleFacts(spec, before.state))
 	if change != nil {
 		if err := change(dr); err != nil {
 			return nil, err

@@ -42,6 +42,7 @@ type Engine interface {
 	With(ctx context.Context, base string, p compose.Program, before []string) (string, error)
 	Foreign(ctx context.Context, project, dir string) error
 	Up(ctx context.Context, project *types.Project, opts compose.UpOptions) (compose.UpResult, error)
+	Stop(ctx context.Context, project string, services []string) error
 	Down(ctx context.Context, project string, opts compose.DownOptions) (compose.DownResult, error)
 	Containers(ctx context.Context, project string) ([]compose.Container, error)
 	Logs(ctx context.Context, project string, opts compose.LogOptions) error
@@ -51,7 +52,7 @@ type Engine interface {
 type Prover interface {
 	Ready(ctx context.Context, opts smoke.Options, alive func(context.Context) error) error
 	Prove(ctx context.Context, opts smoke.Options) stack.Report
-	ActiveBuilds(ctx context.Context, opts smoke.Options) ([]smoke.Build, error)
+	WaitIdle(ctx context.Context, opts smoke.Options, say func([]smoke.Build)) error
 }
 
 // RemoteAuthority signs somewhere else, and tells with what certificate.

@@ -17,7 +17,9 @@ type prior struct {
 	serve    stack.Serve // where the files of the servers are
 	secrets  stack.Secrets
 	pairs    map[string]pki.PEMPair
+	cross    []byte
 	htpasswd []byte
+	aside    aside
 }
 
 // NoStackError says that a state directory holds no stack.
@@ -54,8 +56,22 @@ func load(store Store, fresh stack.Serve) (prior, error) {
 	if p.htpasswd, err = store.Read(stack.FileHtpasswd); err != nil {
 		return p, err
 	}
-	p.pairs, err = readPairs(store, p.serve, append(stack.CAs(), stack.Leaves(p.clients())...))
+	if p.cross, err = store.Read(stack.FileCross); err != nil {
+		return p, err
+	}
+	if p.pairs, err = readPairs(store, p.serve, append(stack.CAs(), stack.Leaves(p.clients())...)); err != nil {
+		return p, err
+	}
+	p.aside, err = p.loadAside(store)
 	return p, err
+}
+
+// rotation returns the open replacement of CAs, nil for none.
+func (p prior) rotation() *stack.Rotation {
+	if p.state == nil {
+		return nil
+	}
+	return p.state.Rotation
 }
 
 // clients returns the clients that were added so far.
@@ -109,7 +125,9 @@ func (p prior) material(spec stack.PKISpec) (pki.Material, error) {
 		}
 	}
 	m.Used = p.usedSerials()
-	return m, errors.Join(errs...)
+	var err error
+	m.Cross, err = parseCross(stack.FileCross, p.cross)
+	return m, errors.Join(append(errs, err)...)
 }
 
 // keyElsewhere reports whether a key may be missing. A root that was moved away

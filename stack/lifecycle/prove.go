@@ -87,7 +87,48 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 	if builder != nil {
 		o.Builder.Leaf = builder.Cert
 	}
-	return o, nil
+	o.Generations, err = generations(store, s)
+	return o, err
+}
+
+// generations says what is to be seen of the CAs while they take each other's
+// place: whose clients are let in, and for whom alone the servers verify. Once
+// the old one is trusted no more, a server of it is refused.
+func generations(store Store, s stack.State) ([]smoke.Generation, error) {
+	if s.Rotation == nil || s.Rotation.Phase == stack.PhaseStage {
+		return nil, nil
+	}
+	p := prior{state: &s, serve: s.Spec.Serve}
+	var err error
+	if p.pairs, err = readPairs(store, p.serve, append(stack.CAs(), stack.Leaves(s.Clients)...)); err != nil {
+		return nil, err
+	}
+	others, err := p.loadAside(store)
+	if err != nil {
+		return nil, err
+	}
+	root, other, clients := parsedCA(p, pki.CAName), others.CAs[pki.CAName], others.CAs[pki.CAClient]
+	var out []smoke.Generation
+	if !s.Rotation.TrustsBoth() {
+		if other != nil {
+			out = append(out, smoke.Generation{ID: pki.Generation(other.Anchor()), Server: others.Leaves[stack.LeafRegistry]})
+		}
+		return out, nil
+	}
+	if clients != nil {
+		out = append(out, smoke.Generation{ID: pki.Generation(clients.Cert), Client: others.Leaves[stack.LeafClient]})
+	}
+	if other != nil && root != nil {
+		out = append(out, aloneWith(root))
+	}
+	if crossed, _ := store.Read(stack.FileCross); other != nil && crossed != nil && s.Rotation.Phase == stack.PhaseSwitch {
+		out = append(out, aloneWith(other))
+	}
+	return out, nil
+}
+
+func aloneWith(ca *pki.KeyPair) smoke.Generation {
+	return smoke.Generation{ID: pki.Generation(ca.Anchor()), Alone: pki.NewTrustBundle(ca.Anchor())}
 }
 
 // removedClients returns what a client of each replaced client CA has: the

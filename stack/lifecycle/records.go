@@ -14,6 +14,7 @@ import (
 type records struct {
 	issued   []stack.Issued
 	material pki.Material // what is in force
+	others   pki.Material // what will be or was, while CAs are replaced
 	now      time.Time
 }
 
@@ -63,8 +64,7 @@ func (r *records) pair(name string) *pki.KeyPair {
 func (r *records) closed() []stack.Issued {
 	out := slices.Clone(r.issued)
 	for i := range out {
-		kp := r.pair(out[i].Name)
-		inForce := kp != nil && kp.Serial() == out[i].Serial
+		inForce := holds(r.material, out[i]) || holds(r.others, out[i])
 		switch {
 		case inForce: // also one that was put back
 			out[i].Removed = time.Time{}
@@ -73,6 +73,12 @@ func (r *records) closed() []stack.Issued {
 		}
 	}
 	return out
+}
+
+// holds reports whether material has the certificate of a record.
+func holds(m pki.Material, i stack.Issued) bool {
+	kp := named(m, i.Name)
+	return kp != nil && kp.Cert != nil && kp.Serial() == i.Serial
 }
 
 // usedSerials are the serial numbers of the record.

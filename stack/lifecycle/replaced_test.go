@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,12 +31,12 @@ func (quietEngine) Info(context.Context) (compose.Info, error) { return compose.
 func (quietEngine) Images(_ context.Context, want []compose.Image, _ compose.Policy, _ compose.Bundle, _ func(compose.Event)) ([]compose.Resolved, error) {
 	var out []compose.Resolved
 	for _, i := range want {
-		out = append(out, compose.Resolved{Service: i.Service, Ref: i.Ref})
+		out = append(out, compose.Resolved{Service: i.Service, Ref: cmp.Or(i.Ref, i.Bundled+":bundled")})
 	}
 	return out, nil
 }
 
-func (claims) ActiveBuilds(context.Context, smoke.Options) ([]smoke.Build, error) { return nil, nil }
+func (claims) WaitIdle(context.Context, smoke.Options, func([]smoke.Build)) error { return nil }
 
 func (quietEngine) With(_ context.Context, base string, _ compose.Program, _ []string) (string, error) {
 	return base, nil
@@ -46,6 +47,8 @@ func (quietEngine) Foreign(context.Context, string, string) error { return nil }
 func (quietEngine) Up(context.Context, *types.Project, compose.UpOptions) (compose.UpResult, error) {
 	return compose.UpResult{}, nil
 }
+
+func (quietEngine) Stop(context.Context, string, []string) error { return nil }
 
 func (quietEngine) Down(context.Context, string, compose.DownOptions) (compose.DownResult, error) {
 	return compose.DownResult{}, nil

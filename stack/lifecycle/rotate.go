@@ -11,7 +11,6 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/render"
-	"github.com/certyard/certyard/stack/smoke"
 )
 
 // RotateOptions say what Rotate replaces. Without any, it is the leaves that are
@@ -23,6 +22,19 @@ type RotateOptions struct {
 	Within    time.Duration // leaves with less than this left, too
 	Passwords bool          // every generated password
 	Users     []string      // the passwords of these users
+
+	// CAs are the names of CAs that are replaced, phase by phase, and with
+	// them every leaf below. Nothing of the above goes with it.
+	CAs []string
+	// Bake is how long both CAs are trusted once nothing depends on the old
+	// ones any more. Compromised leaves it out, and has every daemon forget
+	// the old CA at once.
+	Bake        time.Duration
+	Compromised bool
+	// PauseAfter ends the run after a phase; another run goes on.
+	PauseAfter stack.Phase
+	// Abort puts the old CAs in force again, as long as they are trusted.
+	Abort bool
 
 	// WaitIdle bounds the wait for running builds where the builder or the
 	// registry has to be started again; 0 means ten minutes. Force does not
@@ -43,6 +55,10 @@ type Rotated struct {
 	// RolledBack is set when the new material did not hold in the proof, and the
 	// old one is in place again.
 	RolledBack bool `json:"rolled_back"`
+	// Phases are those of the replacement of CAs that this run went through,
+	// and Open is that replacement when it has not ended.
+	Phases []PhaseResult   `json:"phases,omitempty"`
+	Open   *stack.Rotation `json:"open,omitempty"`
 }
 
 // LeafNameError says that a stack has no leaf of a name.
@@ -85,6 +101,13 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	if err != nil {
 		return out, err
 	}
+	if len(opts.CAs) > 0 || opts.Abort {
+		return replaceCAs(ctx, d, opts, p)
+	}
+	if open := p.rotation(); open != nil {
+		out.Open = open
+		return out, &OpenRotationError{Rotation: *open}
+	}
 	r := &rotation{Deps: d, opts: opts, prior: p}
 	if out, err = r.plan(ctx); err != nil || !out.Due {
 		return out, err
@@ -100,9 +123,6 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	if err := r.preflight(ctx); err != nil {
 		return out, err
 	}
-	if err := r.waitIdle(ctx, out.Restarts); err != nil {
-		return out, err
-	}
 	return r.carryOut(ctx, out)
 }
 
@@ -112,6 +132,12 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 	p, err := recorded(d.Store)
 	if err != nil {
 		return Rotated{}, err
+	}
+	if len(opts.CAs) > 0 || opts.Abort {
+		return planCAs(d, opts, p)
+	}
+	if open := p.rotation(); open != nil {
+		return Rotated{Open: open}, &OpenRotationError{Rotation: *open}
 	}
 	return (&rotation{Deps: d, opts: opts, prior: p}).plan(ctx)
 }
@@ -147,7 +173,7 @@ func (r *rotation) plan(ctx context.Context) (Rotated, error) {
 		return out, err
 	}
 	for _, service := range spec.Serve.Services() {
-		step := planContainer(service, containers, render.MaterialOf(dr.files, service))
+		step := planContainer(service, containers, render.MaterialOf(dr.spec, dr.facts, dr.files, service))
 		if step.Action == "recreate" {
 			out.Restarts = append(out.Restarts, step)
 		}
@@ -217,11 +243,12 @@ func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	if err != nil {
 		return out, err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: r.change})
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: r.change, gentle: r.opts.gentle()})
 	res.Plan = out.Plan
 	out.Result = res
-	if err == nil && res.Report != nil && res.Report.OK() {
-		return out, nil
+	unchanged := len(res.Written) == 0
+	if err != nil && unchanged || err == nil && res.Report != nil && res.Report.OK() {
+		return out, err
 	}
 	failed := err
 	if err := r.putBack(context.WithoutCancel(ctx), before); err != nil {
@@ -259,59 +286,3 @@ func (r *rotation) oldFiles(before map[string][]byte) []stack.File {
 	}
 	return out
 }
-
-// BusyError says that builds kept a rotation from starting a daemon again.
-type BusyError struct {
-	Builds []smoke.Build
-	Waited time.Duration
-}
-
-func (e *BusyError) Error() string {
-	var names []string
-	for _, b := range e.Builds {
-		names = append(names, fmt.Sprintf("%s (since %s)", b.Ref, b.Started.UTC().Format("15:04:05 UTC")))
-	}
-	return fmt.Sprintf("builds still run after %s: %s", e.Waited.Round(time.Second), strings.Join(names, ", "))
-}
-
-// waitIdle waits until nobody builds, if a daemon has to be started again. New
-// builds may come at any time; what is begun between the last look and the
-// restart is not protected.
-func (r *rotation) waitIdle(ctx context.Context, restarts []PlannedStep) error {
-	if len(restarts) == 0 || r.opts.Force {
-		return nil
-	}
-	limit := r.opts.WaitIdle
-	if limit == 0 {
-		limit = 10 * time.Minute
-	}
-	options, err := proofOptions(r.Store, *r.prior.state, r.prior.secrets)
-	if err != nil {
-		return err
-	}
-	_, err = r.run(StepIdle, func(say func(string)) (string, error) {
-		start := r.Now()
-		for {
-			builds, err := r.Prover.ActiveBuilds(ctx, options)
-			if err != nil {
-				return "", fmt.Errorf("asking the builder what it builds: %w", err)
-			}
-			if len(builds) == 0 {
-				return "nobody builds", nil
-			}
-			if waited := r.Now().Sub(start); waited >= limit {
-				return "", &BusyError{Builds: builds, Waited: waited}
-			}
-			say(fmt.Sprintf("waiting for %d builds, first %s", len(builds), builds[0].Ref))
-			select {
-			case <-ctx.Done():
-				return "", ctx.Err()
-			case <-time.After(idlePause):
-			}
-		}
-	})
-	return err
-}
-
-// idlePause is between two questions whether anybody builds.
-const idlePause = 200 * time.Millisecond

@@ -37,21 +37,23 @@ func (s *script) Prove(_ context.Context, o smoke.Options) stack.Report {
 	return stack.Report{Checks: next(o)}
 }
 
-func (s *script) ActiveBuilds(context.Context, smoke.Options) ([]smoke.Build, error) {
-	if len(s.builds) == 0 {
-		return nil, nil
-	}
-	next := s.builds[0]
-	if len(s.builds) > 1 {
+func (s *script) WaitIdle(ctx context.Context, _ smoke.Options, say func([]smoke.Build)) error {
+	for len(s.builds) > 0 && len(s.builds[0]) > 0 {
+		say(s.builds[0])
+		if len(s.builds) == 1 { // for ever
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		s.builds = s.builds[1:]
 	}
-	return next, nil
+	return nil
 }
 
 // runningEngine is an engine that runs what it was last told to.
 type runningEngine struct {
 	quietEngine
 	containers []compose.Container
+	stopped    []string // services, in the order of the calls
 }
 
 func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOptions) (compose.UpResult, error) {
@@ -60,6 +62,11 @@ func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOpti
 		e.containers = append(e.containers, compose.Container{Service: s.Name, State: "running", Labels: s.Labels})
 	}
 	return compose.UpResult{}, nil
+}
+
+func (e *runningEngine) Stop(_ context.Context, _ string, services []string) error {
+	e.stopped = append(e.stopped, services...)
+	return nil
 }
 
 func (e *runningEngine) Containers(context.Context, string) ([]compose.Container, error) {

@@ -23,6 +23,9 @@ func (u *upRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := u.stopIdle(ctx); err != nil {
+		return err
+	}
 	err = u.step(StepContainers, func(say func(string)) (string, error) {
 		for tries := 0; ; tries++ {
 			result, err := u.upOnce(ctx, say)

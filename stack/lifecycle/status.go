@@ -21,6 +21,8 @@ type Status struct {
 	Due          []PlannedStep       `json:"due"`     // what the next up would do to certificates
 	Changed      []string            `json:"changed"` // files that are not as written
 	Containers   []ContainerStatus   `json:"containers"`
+	// Rotation is the open replacement of CAs, nil for none.
+	Rotation *stack.Rotation `json:"rotation,omitempty"`
 	// Engine is why the containers could not be looked at, "" when they were.
 	Engine string `json:"engine_error,omitempty"`
 }
@@ -47,7 +49,7 @@ type ContainerStatus struct {
 	Started  time.Time `json:"started,omitzero"`
 }
 
-// OK reports whether nothing is due, changed, missing or stopped, as far as
+// OK reports whether nothing is due or open, changed, missing or stopped, as far as
 // could be seen.
 func (s Status) OK() bool {
 	for _, c := range s.Containers {
@@ -55,7 +57,7 @@ func (s Status) OK() bool {
 			return false
 		}
 	}
-	return len(s.Due) == 0 && len(s.Changed) == 0
+	return len(s.Due) == 0 && len(s.Changed) == 0 && s.Rotation == nil
 }
 
 // GetStatus looks at the files and the containers of a recorded stack. An
@@ -66,7 +68,7 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts,
+	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation,
 		// In JSON an empty list is [], not null.
 		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
 	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {

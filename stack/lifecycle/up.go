@@ -11,6 +11,7 @@ import (
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/smoke"
 )
 
 // UpOptions says how Up goes about it.
@@ -20,6 +21,9 @@ type UpOptions struct {
 
 	// change changes what the draft starts from.
 	change func(*draft) error
+	// gentle has what would disturb builds wait until nobody builds; nil does
+	// not wait.
+	gentle *gentle
 }
 
 // Result is what Init and Up did. It holds no secret.
@@ -114,7 +118,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	defer release()
-	u := &upRun{Deps: d, wanted: spec, info: info, change: opts.change, res: &res}
+	u := &upRun{Deps: d, wanted: spec, info: info, change: opts.change, gentle: opts.gentle, res: &res}
 	if err := u.prepare(ctx); err != nil {
 		return res, err
 	}
@@ -130,6 +134,8 @@ type upRun struct {
 	wanted stack.Spec // with open ports
 	info   compose.Info
 	change func(*draft) error
+	gentle *gentle
+	asking smoke.Options // whom gentle asks, with what was there before
 	draft  *draft
 	res    *Result
 }
@@ -157,6 +163,14 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if u.gentle != nil && before.state != nil {
+		if u.asking, err = proofOptions(u.Store, *before.state, before.secrets); err != nil {
+			return err
+		}
+		if err := u.calm(ctx); err != nil {
+			return err
+		}
+	}
 	return u.write()
 }
 
@@ -166,7 +180,7 @@ func (u *upRun) compile(ctx context.Context, before prior, facts stack.Facts) er
 	if err != nil {
 		return err
 	}
-	u.draft = &draft{prior: before, clients: before.clients(), spec: spec, facts: facts}
+	u.draft = newDraft(before, spec, facts)
 	if u.change != nil {
 		if err := u.change(u.draft); err != nil {
 			return err

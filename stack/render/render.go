@@ -7,11 +7,14 @@ package render
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/x509"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -33,6 +36,9 @@ type Input struct {
 	// Retire is the client CA that Material replaces, nil for none, and
 	// RetireClient what the stack's own client had of it.
 	Retire, RetireClient *pki.KeyPair
+	// Accepted are other CAs that peers trust too, by the role of the leaves
+	// that they have signed.
+	Accepted map[pki.Role]pki.TrustBundle
 	// Clients are whom the builder lets in.
 	Clients  stack.Clients
 	Secrets  stack.Secrets
@@ -84,6 +90,9 @@ func material(in Input) ([]stack.File, error) {
 		}
 		files = append(files, more...)
 	}
+	if in.Material.Cross != nil {
+		files = append(files, public(stack.FileCross, stack.OwnerCaller, (&pki.KeyPair{Cert: in.Material.Cross}).CertPEM()))
+	}
 	if in.Spec.Serve == stack.ServeEdge {
 		return files, nil
 	}
@@ -110,14 +119,14 @@ func retire(in Input, files []stack.File) []stack.File {
 // bundles returns what each peer trusts: the servers' roots, and for a builder
 // that asks for client certificates, their CA.
 func bundles(in Input) []stack.File {
-	servers := in.Material.Trust(in.Plan, pki.RoleServer).PEM()
+	servers := in.trust(pki.RoleServer)
 	files := []stack.File{
 		public(stack.FileRegistryCA, stack.OwnerRegistry, servers),
 		public(stack.FileBuilderCA, stack.OwnerCaller, servers),
 		public(stack.FileClientCA, stack.OwnerCaller, servers),
 	}
 	if in.Spec.Builder.TLS == stack.TLSMutual {
-		clients := in.Material.Trust(in.Plan, pki.RoleClient).PEM()
+		clients := in.trust(pki.RoleClient)
 		if in.Spec.Serve == stack.ServeEdge {
 			files = append(files, public(stack.FileEdgeClients, stack.OwnerRegistry, clients))
 		} else {
@@ -130,6 +139,20 @@ func bundles(in Input) []stack.File {
 		}
 	}
 	return files
+}
+
+// trust returns what peers of the leaves of a role trust, in PEM.
+func (in Input) trust(role pki.Role) []byte {
+	certs := in.Material.Trust(in.Plan, role).Certs()
+	if others := in.Accepted[role].Certs(); len(others) > 0 {
+		// In the same order whichever of them is in force: a daemon that has
+		// read the one need not read the other.
+		certs = append(certs, others...)
+		slices.SortFunc(certs, func(a, b *x509.Certificate) int {
+			return cmp.Or(a.NotBefore.Compare(b.NotBefore), bytes.Compare(a.Raw, b.Raw))
+		})
+	}
+	return pki.NewTrustBundle(certs...).PEM()
 }
 
 func public(name string, owner stack.Owner, data []byte) stack.File {
@@ -208,9 +231,10 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 		}
 		return &p
 	}
+	material := func(service string) string { return MaterialOf(in.Spec, in.Facts, files, service) }
 	data, err := execute("compose.yaml.tmpl", map[string]any{
 		"Edge": in.Spec.Serve == stack.ServeEdge, "Aliases": in.Spec.Aliases(in.Facts),
-		"RegistryAliases": in.Spec.RegistryAliases(in.Facts), "EdgeImage": in.Facts.Images[stack.Edge], "EdgeMaterial": MaterialOf(files, stack.Edge), "MountEdge": stack.MountEdge,
+		"RegistryAliases": in.Spec.RegistryAliases(in.Facts), "EdgeImage": in.Facts.Images[stack.Edge], "EdgeMaterial": material(stack.Edge), "MountEdge": stack.MountEdge,
 		"RunRegistry": stack.RunRegistry, "RunBuilder": stack.RunBuilder, "SocketBuilder": stack.SocketBuilder,
 		"Name":          in.Spec.Name,
 		"RegistryImage": in.Facts.Images[stack.Registry], "BuilderImage": in.Facts.Images[stack.Builder],
@@ -221,8 +245,8 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 		"RegistryPort": stack.RegistryPort, "BuilderPort": stack.BuilderPort,
 		"MountRegistry": stack.MountRegistry, "MountBuilder": stack.MountBuilder,
 		"DataRegistry": stack.DataRegistry, "DataBuilder": stack.DataBuilder,
-		"RegistryMaterial": MaterialOf(files, stack.Registry),
-		"BuilderMaterial":  MaterialOf(files, stack.Builder),
+		"RegistryMaterial": material(stack.Registry),
+		"BuilderMaterial":  material(stack.Builder),
 	})
 	return stack.File{Path: stack.FileCompose, Mode: 0o644, Data: data}, err
 }
@@ -231,24 +255,33 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 const MaterialLabel = "io.certyard.material"
 
 // MaterialOf names the content of the files that a service reads only at its
-// start, so that compose makes a new container when the daemon would otherwise
-// keep what it read. Keys need no part in it, since a certificate changes with
-// its key; htpasswd has none, since the registry reads it again by itself.
-func MaterialOf(files []stack.File, service string) string {
-	names := map[string][]string{
-		stack.Registry: {stack.FileRegistryConfig, stack.FileRegistryCert},
-		stack.Builder:  {stack.FileBuilderConfig, stack.FileBuilderCert, stack.FileBuilderCA, stack.FileBuilderClientCA, stack.FileRelayConfig},
-		stack.Edge:     {stack.FileEdgeConfig},
-	}[service]
+// start, by the table of [stack.Serve.Consumers], so that compose makes a new
+// container when the daemon would otherwise keep what it read. Keys need no part
+// in it, since a certificate changes with its key.
+func MaterialOf(spec stack.Spec, facts stack.Facts, files []stack.File, service string) string {
 	var all bytes.Buffer
-	for _, name := range names {
-		for _, f := range files {
-			if f.Path == name && !f.Gone {
-				fmt.Fprintf(&all, "%s %s\n", name, stack.Sum(f.Data))
+	for _, c := range spec.Serve.Consumers() {
+		if c.Service != service || c.Need != stack.NeedRestart && c.Need != stack.NeedBridge {
+			continue
+		}
+		for _, name := range c.Files {
+			for _, f := range files {
+				if f.Path == name && !f.Gone {
+					fmt.Fprintf(&all, "%s %s\n", name, contentOf(facts, c.Need, f))
+				}
 			}
 		}
 	}
 	return stack.Sum(all.Bytes())[:16]
+}
+
+// contentOf names the content of a file. What is bridged counts as what it was
+// when the service started.
+func contentOf(facts stack.Facts, need stack.Need, f stack.File) string {
+	if need == stack.NeedBridge && len(facts.BuilderTrust) > 0 {
+		return strings.Join(facts.BuilderTrust, " ")
+	}
+	return stack.Sum(f.Data)
 }
 
 func execute(name string, data any) ([]byte, error) {

@@ -168,7 +168,7 @@ func TestGolden(t *testing.T) {
 			in := c.input(t)
 			have := files(t, in)
 			for path, at := range c.golden() {
-				got := keyless(have, have[path].Data)
+				got := keyless(in, have, have[path].Data)
 				if *update {
 					writeGolden(t, at, got)
 				}
@@ -186,10 +186,10 @@ func TestGolden(t *testing.T) {
 
 // keyless replaces the labels, which follow from certificates that are new in
 // every run.
-func keyless(have map[string]stack.File, data []byte) []byte {
+func keyless(in render.Input, have map[string]stack.File, data []byte) []byte {
 	list := slices.Collect(maps.Values(have))
 	for _, service := range []string{stack.Registry, stack.Builder} {
-		data = bytes.ReplaceAll(data, []byte(render.MaterialOf(list, service)), []byte("MATERIAL-OF-"+service))
+		data = bytes.ReplaceAll(data, []byte(render.MaterialOf(in.Spec, in.Facts, list, service)), []byte("MATERIAL-OF-"+service))
 	}
 	return data
 }
@@ -474,7 +474,10 @@ func renewed(leaf string) func(*render.Input) {
 func TestMaterialOf(t *testing.T) {
 	file := func(path, data string) stack.File { return stack.File{Path: path, Data: []byte(data)} }
 	a := []stack.File{file(stack.FileBuilderConfig, "1"), file(stack.FileBuilderCert, "2"), file(stack.FileBuilderCA, "3")}
-	base := render.MaterialOf(a, stack.Builder)
+	of := func(files []stack.File) string {
+		return render.MaterialOf(stack.Spec{Serve: stack.ServeDaemon}, stack.Facts{}, files, stack.Builder)
+	}
+	base := of(a)
 	swapped := []stack.File{file(stack.FileBuilderConfig, "2"), file(stack.FileBuilderCert, "1"), file(stack.FileBuilderCA, "3")}
 	reversed := slices.Clone(a)
 	slices.Reverse(reversed)
@@ -485,7 +488,7 @@ func TestMaterialOf(t *testing.T) {
 		"again": {a, true}, "reversed": {reversed, true}, "others": {append(slices.Clone(a), file(stack.FileHtpasswd, "x"), file(stack.FileBuilderKey, "y")), true},
 		"swapped": {swapped, false}, "one less": {a[:2], false}, "none": {nil, false},
 	} {
-		if got := render.MaterialOf(c.files, stack.Builder); (got == base) != c.same || len(got) != 16 {
+		if got := of(c.files); (got == base) != c.same || len(got) != 16 {
 			t.Errorf("%s: got %s, before %s", name, got, base)
 		}
 	}

@@ -49,3 +49,20 @@ func ActiveBuilds(ctx context.Context, opt Options) ([]Build, error) {
 		}
 	}
 }
+
+// WaitIdle returns as soon as nobody builds, and else ctx's error. It tells what
+// it waits for.
+func WaitIdle(ctx context.Context, opt Options, say func([]Build)) error {
+	for {
+		builds, err := ActiveBuilds(ctx, opt)
+		if err != nil || len(builds) == 0 {
+			return err
+		}
+		say(builds)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

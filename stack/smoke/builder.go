@@ -22,11 +22,12 @@ const builderPrefix = "builder."
 // builderProbes are the probes of the way from the host to the builder.
 type builderProbes struct {
 	Builder
-	trust *x509.CertPool
+	trust       *x509.CertPool
+	generations []Generation
 }
 
 func newBuilderProbes(opt Options) *builderProbes {
-	return &builderProbes{opt.Builder, opt.Trust.Pool()}
+	return &builderProbes{opt.Builder, opt.Trust.Pool(), opt.Generations}
 }
 
 // checks returns what is to be proven. The first check is the one that the
@@ -38,9 +39,16 @@ func (b *builderProbes) checks() []*check {
 	}
 	t.names(b.Names, "verifies as %s, speaks h2 and lists its workers", b.workers)
 	t.add("plain", "plain TCP is refused", answers, b.plain)
+	aloneChecks(t, b.generations, func(ctx context.Context, e stack.Endpoint, roots *x509.CertPool) error {
+		alone := *b
+		alone.trust = roots
+		_, err := alone.greet(ctx, e, e.Host, b.pair())
+		return err
+	})
 	if !b.Mutual {
 		return t.checks
 	}
+	b.clientChecks(t)
 	t.add("no-certificate", "a client without a certificate is refused", letsIn, b.noCertificate)
 	t.add("other-ca-certificate", "a client certificate of another CA is refused", letsIn, b.otherCA)
 	if b.Server != nil {

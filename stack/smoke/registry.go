@@ -19,11 +19,12 @@ import (
 // registryProbes are the probes of the way from the host to the registry.
 type registryProbes struct {
 	Registry
-	trust *x509.CertPool
+	trust       *x509.CertPool
+	generations []Generation
 }
 
 func newRegistryProbes(opt Options) *registryProbes {
-	return &registryProbes{opt.Registry, opt.Trust.Pool()}
+	return &registryProbes{opt.Registry, opt.Trust.Pool(), opt.Generations}
 }
 
 // checks returns what is to be proven. The first check is the one that the
@@ -47,6 +48,10 @@ func (r *registryProbes) checks() []*check {
 		})
 	}
 	t.add("other-ca", "a client that trusts only another CA refuses it", verifies, r.otherCA)
+	aloneChecks(t, r.generations, func(ctx context.Context, e stack.Endpoint, roots *x509.CertPool) error {
+		return r.tryAs(ctx, e, e.Host, roots)
+	})
+	r.impostorChecks(t)
 	t.add("other-name", "a name that is not in the certificate is refused", verifies, r.otherName)
 	return t.checks
 }

@@ -34,6 +34,8 @@ type Options struct {
 	Builder  Builder
 	// Trust holds the CAs that both servers' certificates must chain to.
 	Trust pki.TrustBundle
+	// Generations are CAs that take each other's place.
+	Generations []Generation
 	// Observe is called with each check as it ends, in that order and never
 	// twice at the same time. It may be nil.
 	Observe func(stack.Check)

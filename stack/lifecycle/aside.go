@@ -1,0 +1,181 @@
+package lifecycle
+
+import (
+	"crypto/x509"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// aside is the other set of CAs while CAs are replaced: those to come or those
+// that were, with the leaves that they have signed for the keys in force.
+type aside struct {
+	pki.Material
+	paths []string // of all files of both sets
+}
+
+// loadAside reads the set of an open replacement. A set that is not what its
+// phase needs is an error: it is never taken for a missing one.
+func (p prior) loadAside(store Store) (aside, error) {
+	out := aside{Material: pki.Material{CAs: map[string]*pki.KeyPair{}, Leaves: map[string]*pki.KeyPair{}}}
+	open := p.rotation()
+	if open == nil {
+		return out, nil
+	}
+	files, err := store.ReadAll()
+	if err != nil {
+		return out, err
+	}
+	for _, path := range sortedKeys(files) {
+		if strings.HasPrefix(path, stack.SetNext+"/") || strings.HasPrefix(path, stack.SetPrevious+"/") {
+			out.paths = append(out.paths, path)
+		}
+	}
+	for _, name := range open.CAs {
+		if out.CAs[name], err = p.asidePair(store, files, open.Set(), name); err != nil {
+			return out, err
+		}
+		if out.CAs[name] == nil {
+			return out, &LostSetError{File: filepath.Join(store.Root(), p.serve.PairIn(open.Set(), name).Cert), Phase: open.Phase}
+		}
+	}
+	for _, name := range stack.Leaves(p.clients()) {
+		leaf, err := p.asidePair(store, files, open.Set(), name)
+		if err != nil {
+			return out, err
+		}
+		if leaf != nil {
+			out.Leaves[name] = leaf
+		}
+	}
+	cross := stack.CrossIn(open.Set())
+	out.Cross, err = parseCross(cross, files[cross])
+	return out, err
+}
+
+// LostSetError says that a file is missing without which an open replacement of
+// CAs goes neither on nor back.
+type LostSetError struct {
+	File  string
+	Phase stack.Phase
+}
+
+func (e *LostSetError) Error() string {
+	return fmt.Sprintf("the replacement of the CA stands at %s, and %s is missing", e.Phase, e.File)
+}
+
+// asidePair returns a CA of a set with its key, or a leaf with the key that is
+// in force; nil when it is not in the set.
+func (p prior) asidePair(store Store, files map[string][]byte, set, name string) (*pki.KeyPair, error) {
+	at := p.serve.PairIn(set, name)
+	pair := pki.PEMPair{Name: name, CertFile: filepath.Join(store.Root(), at.Cert), Cert: files[at.Cert]}
+	if pair.Cert == nil {
+		return nil, nil
+	}
+	if slices.Contains(stack.CAs(), name) {
+		pair.KeyFile, pair.Key = filepath.Join(store.Root(), at.Key), files[at.Key]
+		pair.CertOnly, pair.MayLock = true, true
+	} else {
+		pair.KeyFile, pair.Key = p.pairs[name].KeyFile, p.pairs[name].Key
+	}
+	return pair.Parse()
+}
+
+// asideFiles adds the files of the sets as this draft leaves them, and removes
+// those that it has no use for.
+func (dr *draft) asideFiles(files []stack.File) ([]stack.File, error) {
+	var set []stack.File
+	var err error
+	switch {
+	case dr.phase == stack.PhaseStage:
+		set, err = dr.setFiles(stack.SetNext, dr.aside.Material)
+	case dr.exchanged != nil && dr.rotation != nil:
+		if set, err = dr.setFiles(stack.SetPrevious, *dr.exchanged); err == nil {
+			files, err = dr.caKeyFiles(files, stack.SetPrevious)
+		}
+	case dr.exchanged != nil: // back again
+		files, err = dr.caKeyFiles(files, "")
+	case dr.rotation != nil:
+		return files, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	here := map[string]bool{}
+	for _, f := range slices.Concat(files, set) {
+		here[f.Path], here[f.Retire] = true, true
+	}
+	for _, path := range dr.aside.paths {
+		if !here[path] {
+			set = append(set, stack.File{Path: path, Gone: true})
+		}
+	}
+	return append(files, set...), nil
+}
+
+// setFiles returns the files of a set. With SetPrevious the keys of its CAs are
+// left out: they are moved there, see caKeyFiles.
+func (dr *draft) setFiles(set string, m pki.Material) ([]stack.File, error) {
+	var out []stack.File
+	add := func(path string, data []byte) { out = append(out, stack.File{Path: path, Mode: 0o644, Data: data}) }
+	for _, name := range sortedKeys(m.CAs) {
+		at := dr.spec.Serve.PairIn(set, name)
+		add(at.Cert, m.CAs[name].CertPEM())
+		if set == stack.SetPrevious {
+			continue
+		}
+		key, err := m.CAs[name].KeyPEM()
+		if err != nil {
+			return nil, fmt.Errorf("rendering %s: %w", at.Key, err)
+		}
+		out = append(out, stack.File{Path: at.Key, Mode: 0o600, Once: true, Data: key})
+	}
+	for _, name := range sortedKeys(m.Leaves) {
+		add(dr.spec.Serve.PairIn(set, name).Cert, m.Leaves[name].CertPEM())
+	}
+	if m.Cross != nil {
+		add(stack.CrossIn(set), (&pki.KeyPair{Cert: m.Cross}).CertPEM())
+	}
+	return out, nil
+}
+
+// caKeyFiles has the keys of the CAs that are in force now take the place of
+// those that were: these are kept in a set, or with "" written over, by nothing
+// else than what was read.
+func (dr *draft) caKeyFiles(files []stack.File, keep string) ([]stack.File, error) {
+	for _, name := range sortedKeys(dr.exchanged.CAs) {
+		at := dr.spec.Serve.PairOf(name)
+		files = slices.DeleteFunc(files, func(f stack.File) bool { return f.Path == at.Key })
+		f := stack.File{Path: at.Key, Mode: 0o600, Once: true, Replaces: dr.prior.pairs[name].Key}
+		if keep != "" {
+			f.Replaces, f.Retire = nil, dr.spec.Serve.PairIn(keep, name).Key
+		}
+		ca := dr.material.CAs[name]
+		if ca.Key == nil && !ca.Locked() { // moved away, and the other one was here
+			f = stack.File{Path: at.Key, Gone: true, Data: dr.prior.pairs[name].Key}
+		} else {
+			var err error
+			if f.Data, err = ca.KeyPEM(); err != nil {
+				return nil, fmt.Errorf("rendering %s: %w", at.Key, err)
+			}
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// parseCross reads a cross-signed certificate; nil when there is none.
+func parseCross(file string, data []byte) (*x509.Certificate, error) {
+	if data == nil {
+		return nil, nil
+	}
+	bundle, err := pki.ParseTrustBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return bundle.Certs()[0], nil
+}

@@ -1,0 +1,310 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// OpenRotationError says that CAs are being replaced, and what was asked for has
+// to wait until that has ended.
+type OpenRotationError struct{ Rotation stack.Rotation }
+
+func (e *OpenRotationError) Error() string {
+	return fmt.Sprintf("the replacement of %s is open since %s, at %s", titlesOf(e.Rotation.CAs), e.Rotation.Started.UTC().Format("2006-01-02 15:04 UTC"), e.Rotation.Phase)
+}
+
+func titlesOf(cas []string) string {
+	text := ""
+	for i, name := range cas {
+		if i > 0 {
+			text += " and "
+		}
+		text += pki.TitleOfCA(name)
+	}
+	return text
+}
+
+// OtherRunError says that a replacement of CAs has changed since this run last
+// looked at it.
+type OtherRunError struct{}
+
+func (e *OtherRunError) Error() string {
+	return "another certyard goes on with the replacement of the CA"
+}
+
+// enter returns what changes a draft so that the files are those of a phase. It
+// fails when they are not in the phase that they were left in.
+func enter(phase stack.Phase, left *stack.Rotation) func(*draft) error {
+	return func(dr *draft) error {
+		if !sameRotation(dr.rotation, left) {
+			return &OtherRunError{}
+		}
+		dr.phase = phase
+		switch phase {
+		case stack.PhaseRetire:
+			dr.rotation = nil
+		case stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract:
+			if dr.rotation.Phase.Before(phase) {
+				dr.rotation.Phase = phase
+			}
+		}
+		return nil
+	}
+}
+
+func sameRotation(a, b *stack.Rotation) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Started.Equal(b.Started) && a.Phase == b.Phase
+}
+
+// begin returns what makes a draft the one that stages new CAs.
+func begin(r stack.Rotation) func(*draft) error {
+	return func(dr *draft) error {
+		if dr.rotation != nil {
+			return &OpenRotationError{Rotation: *dr.rotation}
+		}
+		dr.phase, dr.rotation = stack.PhaseStage, &r
+		return nil
+	}
+}
+
+// goBack returns what makes a draft that of the CAs before.
+func goBack(left *stack.Rotation) func(*draft) error {
+	return func(dr *draft) error {
+		if !sameRotation(dr.rotation, left) {
+			return &OtherRunError{}
+		}
+		dr.back, dr.rotation = true, nil
+		return nil
+	}
+}
+
+// stage makes the CAs to come, with every leaf that they have to sign for the
+// keys in force. Nothing in force changes.
+func (dr *draft) stage(ctx context.Context, d Deps, keys *caKeys) error {
+	if dr.phase != stack.PhaseStage {
+		return nil
+	}
+	plan := dr.plan
+	plan.CAs = slices.Clone(plan.CAs)
+	for i := range plan.CAs {
+		if ca := &plan.CAs[i]; slices.Contains(dr.rotation.CAs, ca.Name) {
+			ca.Replace, ca.Cross, ca.Generation = causeReplaced, true, dr.generation(ca.Name)+1
+		}
+	}
+	have := dr.material
+	have.CAs = maps.Clone(have.CAs)
+	steps, err := pki.Diff(plan, have, d.Now())
+	if err != nil {
+		return err
+	}
+	if err := keys.unlock(have, pki.Signers(plan, steps)); err != nil {
+		return err
+	}
+	next, err := pki.Apply(ctx, plan, have, steps, nil, d.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := keys.settle(plan, steps, next); err != nil {
+		return err
+	}
+	dr.aside = aside{paths: dr.aside.paths, Material: pki.Material{CAs: map[string]*pki.KeyPair{}, Leaves: map[string]*pki.KeyPair{}}}
+	for _, step := range steps {
+		if step.Action == pki.Keep {
+			continue
+		}
+		dr.staged = append(dr.staged, step)
+		if ca := next.CAs[step.Name]; ca != nil {
+			dr.aside.CAs[step.Name] = ca
+		} else {
+			dr.aside.Leaves[step.Name] = next.Leaves[step.Name]
+		}
+	}
+	if dr.rotation.Roots() {
+		dr.aside.Cross = next.Cross
+	}
+	return nil
+}
+
+// causeReplaced is why CAs are replaced.
+const causeReplaced = "asked for"
+
+// exchange puts the other set in force, and what was in force aside: when the
+// leaves are switched, and when that is taken back.
+func (dr *draft) exchange(have *pki.Material) error {
+	before := dr.prior.rotation()
+	forward := dr.phase == stack.PhaseSwitch && before.Phase.Before(stack.PhaseSwitch)
+	if back := dr.back && !before.Phase.Before(stack.PhaseSwitch); !forward && !back {
+		return nil
+	}
+	was := pki.Material{CAs: map[string]*pki.KeyPair{}, Leaves: map[string]*pki.KeyPair{}}
+	for name, ca := range dr.aside.CAs {
+		was.CAs[name], have.CAs[name] = have.CAs[name], ca
+	}
+	for name, leaf := range have.Leaves {
+		if slices.ContainsFunc(sortedKeys(was.CAs), func(ca string) bool { return signs(ca, name) }) {
+			was.Leaves[name], have.Leaves[name] = leaf, dr.counterpart(name, leaf)
+		}
+	}
+	if before.Roots() {
+		was.Cross, have.Cross = have.Cross, dr.aside.Cross
+	}
+	if dr.exchanged = &was; forward {
+		dr.clients.Generation = dr.clientGeneration()
+	}
+	return nil
+}
+
+// signs reports whether a leaf is below a CA.
+func signs(ca, leaf string) bool {
+	server := leaf == stack.LeafRegistry || leaf == stack.LeafBuilder
+	return server == (ca != pki.CAClient)
+}
+
+// counterpart returns a leaf as the other set has it. What was made since the
+// set was is issued again, for the same key.
+func (dr *draft) counterpart(name string, leaf *pki.KeyPair) *pki.KeyPair {
+	if other := dr.aside.Leaves[name]; other != nil {
+		return other
+	}
+	waiting := *leaf
+	waiting.Cert, waiting.Chain = nil, nil
+	return &waiting
+}
+
+// others returns the CAs besides those in force once this draft is on the disk.
+func (dr *draft) others() pki.Material {
+	if dr.exchanged != nil {
+		return *dr.exchanged
+	}
+	return dr.aside.Material
+}
+
+// accepted returns the other CAs that peers trust.
+func (dr *draft) accepted() map[pki.Role]pki.TrustBundle {
+	if dr.rotation == nil || !dr.rotation.TrustsBoth() {
+		return nil
+	}
+	out := map[pki.Role]pki.TrustBundle{}
+	if root := dr.others().CAs[pki.CAName]; root != nil {
+		out[pki.RoleServer] = pki.NewTrustBundle(root.Anchor())
+	}
+	if ca := dr.others().CAs[pki.CAClient]; ca != nil {
+		out[pki.RoleClient] = pki.NewTrustBundle(ca.Anchor())
+	}
+	return out
+}
+
+// retiring returns the client CA whose clients are refused from this draft on.
+func (dr *draft) retiring() []string {
+	before := dr.prior.rotation()
+	contracted := dr.phase == stack.PhaseContract && before.Phase.Before(stack.PhaseContract)
+	if takenBack := dr.back && before.TrustsBoth(); !contracted && !takenBack {
+		return nil
+	}
+	ca := dr.others().CAs[pki.CAClient]
+	if ca == nil {
+		return nil
+	}
+	return []string{pki.Generation(ca.Cert)}
+}
+
+// retiringFiles keeps a client of that CA, to see that it is refused.
+func (dr *draft) retiringFiles() []stack.File {
+	var out []stack.File
+	for _, generation := range dr.retiring() {
+		if client := dr.others().Leaves[stack.LeafClient]; client != nil {
+			out = append(out, stack.File{Path: stack.RetiredClient(generation), Mode: 0o644, Data: client.CertPEM()})
+		}
+	}
+	return out
+}
+
+// generation returns which one the CA in force is.
+func (dr *draft) generation(name string) int {
+	if name == pki.CAClient {
+		return max(1, dr.clients.Generation)
+	}
+	if dr.prior.state == nil {
+		return 1
+	}
+	return max(1, dr.prior.state.CAGenerations[name])
+}
+
+// clientGeneration counts the client CA when the leaves are switched.
+func (dr *draft) clientGeneration() int {
+	if !dr.prior.rotation().Clients() {
+		return dr.clients.Generation
+	}
+	return dr.generation(pki.CAClient) + 1
+}
+
+// generations counts the CAs of the servers.
+func (dr *draft) generations() map[string]int {
+	if dr.prior.state == nil {
+		return nil
+	}
+	out := maps.Clone(dr.prior.state.CAGenerations)
+	if dr.exchanged == nil || dr.back {
+		return out
+	}
+	for _, name := range dr.prior.rotation().CAs {
+		if name == pki.CAClient {
+			continue
+		}
+		if out == nil {
+			out = map[string]int{}
+		}
+		out[name] = dr.generation(name) + 1
+	}
+	return out
+}
+
+// recordStaged adds what was staged to the record.
+func (dr *draft) recordStaged(r records) []stack.Issued {
+	r.material = dr.aside.Material
+	for _, step := range dr.staged {
+		r.add(step)
+	}
+	return r.issued
+}
+
+// builderTrust returns the CAs that the builder's container may trust, and has
+// it started again where that is not enough any more: where neither what the
+// servers show nor what they will show next leads to one of them. It is also
+// started again so that it forgets a CA that is compromised.
+func (dr *draft) builderTrust(now time.Time) []string {
+	root := dr.material.CAs[pki.CAName]
+	if dr.spec.Serve != stack.ServeEdge || root == nil {
+		return nil
+	}
+	trusted := []string{pki.Generation(root.Anchor())}
+	for _, ca := range dr.accepted()[pki.RoleServer].Certs() {
+		trusted = append(trusted, pki.Generation(ca))
+	}
+	var before []string
+	if dr.prior.state != nil {
+		before = dr.prior.state.Facts.BuilderTrust
+	}
+	forget := dr.rotation != nil && dr.rotation.Compromised && dr.rotation.Phase == stack.PhaseContract
+	switch {
+	case len(before) == 0, forget, !overlap(before, dr.material.Reach(now)):
+		return trusted
+	case dr.rotation != nil && dr.rotation.Phase == stack.PhaseExpand && dr.rotation.Roots() && !overlap(before, dr.others().Reach(now)):
+		return trusted
+	default:
+		return before
+	}
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}

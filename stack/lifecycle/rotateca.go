@@ -1,0 +1,376 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+)
+
+// PhaseResult is one phase of the replacement of CAs.
+type PhaseResult struct {
+	Phase   stack.Phase     `json:"phase"`
+	Changes []ServiceChange `json:"containers,omitempty"`
+	Took    time.Duration   `json:"took_ns"`
+}
+
+// CANameError says that a stack has no CA of its own that could be replaced
+// under a name.
+type CANameError struct {
+	Name      string
+	Authority stack.Authority
+	Hierarchy stack.Hierarchy
+}
+
+func (e *CANameError) Error() string {
+	if e.Name == pki.CAIssuing {
+		return fmt.Sprintf("the stack has no %s: pki.hierarchy is %q", pki.TitleOfCA(e.Name), e.Hierarchy)
+	}
+	return fmt.Sprintf("the %s is not made here: pki.authority is %q", pki.TitleOfCA(e.Name), e.Authority)
+}
+
+// NotRunningError says that a stack does not run, or not where it could be
+// proven, so that nothing could be seen of how its daemons take a new CA.
+type NotRunningError struct{ Why string }
+
+func (e *NotRunningError) Error() string { return "nothing can be proven: " + e.Why }
+
+// NoRotationError says that no replacement of CAs is open.
+type NoRotationError struct{}
+
+func (e *NoRotationError) Error() string { return "no replacement of a CA is open" }
+
+// PastError says that a replacement of CAs cannot be taken back any more.
+type PastError struct{ Phase stack.Phase }
+
+func (e *PastError) Error() string {
+	return fmt.Sprintf("the replacement of the CA stands at %s: the old CA may be trusted nowhere any more, and does not come back", e.Phase)
+}
+
+// ShortLifeError says that a CA ends before its replacement would.
+type ShortLifeError struct {
+	CA  string // generation
+	End time.Time
+}
+
+func (e *ShortLifeError) Error() string {
+	return fmt.Sprintf("CA %s ends on %s, before the time to bake is over", e.CA, e.End.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+// caRotation is one run that replaces CAs, or takes that back.
+type caRotation struct {
+	Deps
+	opts  RotateOptions
+	prior prior
+	out   Rotated
+}
+
+// replaceCAs goes through the phases, from where the files are.
+func replaceCAs(ctx context.Context, d Deps, opts RotateOptions, p prior) (Rotated, error) {
+	r := &caRotation{Deps: d, opts: opts, prior: p}
+	r.out = Rotated{Result: newResult(d, p.state.Spec), Restarts: []PlannedStep{}, Due: true}
+	if err := r.check(ctx); err != nil {
+		return r.out, err
+	}
+	var err error
+	if opts.Abort {
+		err = r.abort(ctx)
+	} else {
+		err = r.phases(ctx)
+	}
+	r.out.Open = r.prior.rotation()
+	return r.out, err
+}
+
+// check finds out whether anything of what was asked for can begin.
+func (r *caRotation) check(ctx context.Context) error {
+	spec, open := r.prior.state.Spec, r.prior.rotation()
+	switch {
+	case r.opts.Abort && open == nil:
+		return &NoRotationError{}
+	case r.opts.Abort && !open.Phase.Before(stack.PhaseContract):
+		return &PastError{Phase: open.Phase}
+	case !r.opts.Abort && open != nil && !slices.Equal(open.CAs, r.opts.CAs):
+		return &OpenRotationError{Rotation: *open}
+	case !r.opts.Abort:
+		if err := checkCAs(spec, r.opts.CAs); err != nil {
+			return err
+		}
+	}
+	for _, service := range []string{stack.Registry, stack.Builder} {
+		if !spec.Published(service).On() {
+			return &NotRunningError{Why: fmt.Sprintf("the %s is not published", service)}
+		}
+	}
+	containers, err := r.Engine.Containers(ctx, spec.Name)
+	if err == nil && len(containers) == 0 {
+		err = &NotRunningError{Why: "the stack does not run"}
+	}
+	return err
+}
+
+// checkCAs refuses CAs that are not made here.
+func checkCAs(spec stack.Spec, names []string) error {
+	for _, name := range names {
+		switch {
+		case name == pki.CAClient:
+		case spec.PKI.Authority != stack.AuthorityLocal, name == pki.CAIssuing && spec.PKI.Hierarchy != stack.HierarchyTwoTier:
+			return &CANameError{Name: name, Authority: spec.PKI.Authority, Hierarchy: spec.PKI.Hierarchy}
+		}
+	}
+	return nil
+}
+
+// CAsOf returns the names of all CAs of a spec that are made here.
+func CAsOf(spec stack.Spec) []string {
+	var out []string
+	for _, name := range stack.CAs() {
+		if checkCAs(spec, []string{name}) == nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// phases goes through the phases that are left. One that was begun is gone
+// through again: what is as it should be is kept, and the proof tells whether
+// the daemons have followed.
+func (r *caRotation) phases(ctx context.Context) error {
+	first := stack.PhasePreflight
+	if open := r.prior.rotation(); open != nil {
+		first = open.Phase
+	}
+	for _, phase := range stack.Phases() {
+		if phase.Before(first) {
+			continue
+		}
+		err := r.phase(ctx, phase)
+		if err != nil || r.out.RolledBack || r.unsound() {
+			return err
+		}
+		if phase == r.opts.PauseAfter {
+			return nil
+		}
+	}
+	return nil
+}
+
+// unsound reports whether the last proof did not hold.
+func (r *caRotation) unsound() bool { return r.out.Report != nil && !r.out.Report.OK() }
+
+// phase goes through one phase, and goes back to the old CA when that fails for
+// a reason that another try would not mend.
+func (r *caRotation) phase(ctx context.Context, phase stack.Phase) error {
+	run := map[stack.Phase]func(context.Context, func(string)) (string, error){
+		stack.PhasePreflight: r.preflight,
+		stack.PhaseStage:     r.stage,
+		stack.PhaseExpand:    r.daemons(stack.PhaseExpand),
+		stack.PhaseSwitch:    r.daemons(stack.PhaseSwitch),
+		stack.PhaseVerify:    r.verify,
+		stack.PhaseBake:      r.bake,
+		stack.PhaseContract:  r.daemons(stack.PhaseContract),
+		stack.PhaseRetire:    r.retire,
+	}[phase]
+	err := r.step(phase, func(say func(string)) (string, error) { return run(ctx, say) })
+	if !r.mustGoBack(ctx, err) {
+		return err
+	}
+	if back := r.abort(context.WithoutCancel(ctx)); back != nil {
+		return errors.Join(err, fmt.Errorf("putting the old CA in force again: %w", back))
+	}
+	r.out.RolledBack = true
+	return err
+}
+
+// mustGoBack reports whether a phase has failed in a way that must not last:
+// something does not hold, or a daemon does not come up. What only ended early
+// goes on with the next run.
+func (r *caRotation) mustGoBack(ctx context.Context, err error) bool {
+	open := r.prior.rotation()
+	if ctx.Err() != nil || open == nil || !open.TrustsBoth() {
+		return false
+	}
+	_, down := errors.AsType[*NotReadyError](err)
+	return err == nil && r.unsound() || down
+}
+
+// step runs a phase, shows one line of it, and looks at the files again.
+func (r *caRotation) step(phase stack.Phase, do func(func(string)) (string, error)) error {
+	changes := len(r.out.Changes)
+	p, err := r.run(string(phase), do)
+	r.out.Steps = append(r.out.Steps, p)
+	r.out.Phases = append(r.out.Phases, PhaseResult{Phase: phase, Changes: r.out.Changes[changes:], Took: p.Took})
+	now, loaded := recorded(r.Store)
+	if loaded == nil {
+		r.prior = now
+	}
+	return errors.Join(err, loaded)
+}
+
+// inner returns the dependencies for a step within a phase, whose own steps are
+// details of it.
+func (r *caRotation) inner(say func(string)) Deps {
+	d := r.Deps
+	d.Observe = func(p Progress) {
+		if p.State == Running && p.Detail != "" {
+			say(p.Detail)
+		}
+	}
+	return d
+}
+
+func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, error) {
+	m, err := r.prior.material(r.prior.state.Spec.PKI)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range r.opts.CAs {
+		if ca := m.CAs[name]; ca != nil && r.Now().Add(r.bakeTime()).After(ca.Cert.NotAfter) {
+			return "", &ShortLifeError{CA: pki.Generation(ca.Cert), End: ca.Cert.NotAfter}
+		}
+	}
+	held, err := r.prove(ctx, say)
+	if err == nil && r.unsound() {
+		err = &NotSoundError{Report: *r.out.Report}
+	}
+	return held, err
+}
+
+// prove proves the stack as it is recorded.
+func (r *caRotation) prove(ctx context.Context, say func(string)) (string, error) {
+	report, _, err := Smoke(ctx, r.inner(say))
+	if err != nil {
+		return "", err
+	}
+	r.out.Report = &report
+	held, total := report.Held()
+	return fmt.Sprintf("%d of %d hold", held, total), nil
+}
+
+func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error) {
+	if r.prior.rotation() != nil {
+		return "staged before", nil
+	}
+	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Compromised: r.opts.Compromised}
+	if err := r.change(ctx, say, begin(open)); err != nil {
+		return "", err
+	}
+	p, err := recorded(r.Store)
+	if err != nil {
+		return "", err
+	}
+	var parts []string
+	for _, name := range open.CAs {
+		parts = append(parts, fmt.Sprintf("new %s %s", pki.TitleOfCA(name), pki.Generation(p.aside.CAs[name].Cert)))
+	}
+	return fmt.Sprintf("%s; %d leaves", strings.Join(parts, ", "), len(p.aside.Leaves)), nil
+}
+
+// change writes the files of a draft, and touches no daemon.
+func (r *caRotation) change(ctx context.Context, say func(string), change func(*draft) error) error {
+	_, err := r.inner(say).changeFiles(ctx, change)
+	return err
+}
+
+// daemons returns what brings the files and the daemons into a phase, and
+// proves it.
+func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(string)) (string, error) {
+	return func(ctx context.Context, say func(string)) (string, error) {
+		return r.up(ctx, say, enter(phase, r.prior.rotation()))
+	}
+}
+
+func (r *caRotation) up(ctx context.Context, say func(string), change func(*draft) error) (string, error) {
+	res, err := Up(ctx, r.inner(say), r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: change, gentle: r.opts.gentle()})
+	r.out.Changes = append(r.out.Changes, res.Changes...)
+	r.out.Written = append(r.out.Written, res.Written...)
+	r.out.Report = res.Report
+	if err != nil {
+		return "", err
+	}
+	var parts []string
+	for _, c := range res.Changes {
+		parts = append(parts, c.Service+" "+c.Change)
+	}
+	held, total := res.Report.Held()
+	return fmt.Sprintf("%s; %d of %d hold", strings.Join(parts, ", "), held, total), nil
+}
+
+// verify finds out whether anything depends on the old CAs: a file of ours, or
+// what a daemon serves. The time from which it does not is recorded.
+func (r *caRotation) verify(ctx context.Context, say func(string)) (string, error) {
+	held, err := r.prove(ctx, say)
+	if err != nil || r.unsound() {
+		return held, err
+	}
+	left := r.prior.rotation()
+	if !left.Verified.IsZero() {
+		return held, nil
+	}
+	return held, r.change(ctx, say, func(dr *draft) error {
+		if !sameRotation(dr.rotation, left) {
+			return &OtherRunError{}
+		}
+		dr.rotation.Verified = r.Now().UTC()
+		return nil
+	})
+}
+
+// bakeTime is how long both CAs are trusted. Without another root clients need
+// nothing new.
+func (r *caRotation) bakeTime() time.Duration {
+	open := r.prior.rotation()
+	if r.opts.Compromised || open != nil && open.Compromised || slices.Equal(r.opts.CAs, []string{pki.CAIssuing}) {
+		return 0
+	}
+	return r.opts.Bake
+}
+
+// bake waits, and proves that all that time has broken nothing.
+func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error) {
+	end := r.prior.rotation().Verified.Add(r.bakeTime())
+	for left := end.Sub(r.Now()); left > 0; left = end.Sub(r.Now()) {
+		say(fmt.Sprintf("both CAs are trusted for %s more", left.Round(time.Second)))
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(min(left, time.Second)):
+		}
+	}
+	if r.bakeTime() == 0 {
+		return "no time asked for", nil
+	}
+	held, err := r.prove(ctx, say)
+	return fmt.Sprintf("%s; %s", r.bakeTime(), held), err
+}
+
+func (r *caRotation) retire(ctx context.Context, say func(string)) (string, error) {
+	if err := r.change(ctx, say, enter(stack.PhaseRetire, r.prior.rotation())); err != nil {
+		return "", err
+	}
+	return "the old keys are deleted", nil
+}
+
+// abort puts the old CAs in force again, and proves it.
+func (r *caRotation) abort(ctx context.Context) error {
+	left := r.prior.rotation()
+	broken := r.out.Report
+	err := r.step("abort", func(say func(string)) (string, error) {
+		if left.Phase == stack.PhaseStage { // nothing in force has changed
+			return "what was staged is deleted", r.change(ctx, say, goBack(left))
+		}
+		return r.up(ctx, say, goBack(left))
+	})
+	if err == nil && r.unsound() {
+		err = &NotSoundError{Report: *r.out.Report, PutBack: true}
+	}
+	if broken != nil && err == nil && !broken.OK() {
+		r.out.Report = broken // what went wrong, and not that it is well again
+	}
+	return err
+}

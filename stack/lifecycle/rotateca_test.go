@@ -1,0 +1,447 @@
+package lifecycle_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
+)
+
+// verifier is a prover that judges what it is told with the verifier of the
+// standard library, as daemons that serve and trust what the files say would.
+type verifier struct {
+	dir     string // the state directory
+	breakAt int    // the number of the proof that finds something, 0 for none
+	asked   []string
+	idle    func() error
+}
+
+func (*verifier) Ready(context.Context, smoke.Options, func(context.Context) error) error { return nil }
+
+func (v *verifier) WaitIdle(context.Context, smoke.Options, func([]smoke.Build)) error {
+	if v.idle != nil {
+		return v.idle()
+	}
+	return nil
+}
+
+func (v *verifier) Prove(_ context.Context, o smoke.Options) stack.Report {
+	checks := sound(o)
+	add := func(id string, holds bool) {
+		c := stack.Check{ID: id, Hop: stack.HopHostBuilder, Outcome: stack.Fails, Reason: stack.ReasonUntrusted}
+		if holds {
+			c.Outcome = stack.Holds
+		}
+		checks = append(checks, c)
+	}
+	chain := func(name string) []*x509.Certificate {
+		for _, path := range []string{"registry/certs/registry.crt", "edge/registry/tls.crt"} {
+			if certs := v.certs(path); certs != nil {
+				return certs
+			}
+		}
+		return nil
+	}("")
+	add("served", accepts(o.Trust, chain, x509.ExtKeyUsageServerAuth))
+	clients := append(v.certs(stack.FileBuilderClientCA), v.certs(stack.FileEdgeClients)...)
+	add("own client", !o.Builder.Mutual || accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{o.Builder.Client.Cert}, x509.ExtKeyUsageClientAuth))
+	said := []string{}
+	for _, g := range o.Generations {
+		switch {
+		case len(g.Alone.Certs()) > 0:
+			said = append(said, "alone")
+			add("alone:"+g.ID, accepts(g.Alone, chain, x509.ExtKeyUsageServerAuth))
+		case g.Client != nil:
+			said = append(said, "accepts")
+			add("accepts:"+g.ID, !o.Builder.Mutual || accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{g.Client.Cert}, x509.ExtKeyUsageClientAuth))
+		case g.Server != nil:
+			said = append(said, "impostor")
+			add("impostor:"+g.ID, !accepts(o.Trust, g.Server.Certs(), x509.ExtKeyUsageServerAuth))
+		}
+	}
+	for _, r := range o.Builder.Removed {
+		said = append(said, "removed")
+		add("removed", !accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{r.Client.Cert}, x509.ExtKeyUsageClientAuth))
+	}
+	v.asked = append(v.asked, strings.Join(said, "+"))
+	if v.breakAt == len(v.asked) {
+		add("broken", false)
+	}
+	return stack.Report{Checks: checks}
+}
+
+func (v *verifier) certs(path string) []*x509.Certificate {
+	data, err := os.ReadFile(filepath.Join(v.dir, path))
+	if err != nil {
+		return nil
+	}
+	bundle, err := pki.ParseTrustBundle(data)
+	if err != nil {
+		return nil
+	}
+	return bundle.Certs()
+}
+
+func accepts(trust pki.TrustBundle, chain []*x509.Certificate, usage x509.ExtKeyUsage) bool {
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: trust.Pool(), Intermediates: pki.NewTrustBundle(chain[1:]...).Pool(), KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+	return err == nil
+}
+
+// caStack is a stack whose engine is made up, with a verifier as prover.
+func caStack(t *testing.T, config stack.Config) (lifecycle.Deps, *verifier, stack.Spec) {
+	t.Helper()
+	v := &verifier{}
+	d := rotateDeps(t, v)
+	v.dir = d.Store.Root()
+	config.Name = "quiet"
+	up := mustUp(t, d, config)
+	v.asked = nil
+	return d, v, up.Spec
+}
+
+// trusts returns how many certificates a bundle of the stack has.
+func trusts(t *testing.T, d lifecycle.Deps, path string) int {
+	t.Helper()
+	bundle, err := pki.ParseTrustBundle(readAt(t, d, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(bundle.Certs())
+}
+
+func readAt(t *testing.T, d lifecycle.Deps, path string) []byte {
+	t.Helper()
+	data, err := d.Store.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func caConfigs() map[string]stack.Config {
+	mutual := stack.BuilderConfig{TLS: "mutual"}
+	return map[string]stack.Config{
+		"daemon":          {Builder: mutual},
+		"daemon, server":  {},
+		"daemon two-tier": {Builder: mutual, PKI: stack.PKIConfig{Hierarchy: "two-tier"}},
+		"edge":            {Serve: "edge", Builder: mutual},
+		"edge two-tier":   {Serve: "edge", Builder: mutual, PKI: stack.PKIConfig{Hierarchy: "two-tier"}},
+	}
+}
+
+// TestReplaceCA: in every way to serve, the CAs are replaced three times in a
+// row. What is trusted and served in each phase verifies, with the old root
+// alone too while both are trusted; at the end nothing of the old CA is left.
+func TestReplaceCA(t *testing.T) {
+	for name, config := range caConfigs() {
+		t.Run(name, func(t *testing.T) {
+			d, v, spec := caStack(t, config)
+			if _, _, err := lifecycle.AddClient(t.Context(), d, "bob", 0); err != nil {
+				t.Fatal(err)
+			}
+			shape := filesOf(t, d)
+			for range 3 {
+				before := serials(t, d)
+				old := readAt(t, d, stack.FileCAKey)
+				out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+				if err != nil || !out.Report.OK() || out.RolledBack || out.Open != nil {
+					t.Fatalf("%+v, %v", out.Report, err)
+				}
+				for name, serial := range serials(t, d) {
+					if serial == before[name] {
+						t.Errorf("%s is the same", name)
+					}
+				}
+				if n := trusts(t, d, stack.FileClientCA); n != 1 || string(old) == string(readAt(t, d, stack.FileCAKey)) {
+					t.Errorf("%d roots are trusted", n)
+				}
+				want := "|accepts+alone|accepts+alone+alone|accepts+alone+alone|impostor+removed"
+				if got := strings.Join(v.asked, "|"); config.Builder.TLS == "mutual" && got != want {
+					t.Errorf("proven were\n%s, want\n%s", got, want)
+				}
+				v.asked = nil
+			}
+			if got := filesOf(t, d); got != shape+" "+stack.FileCross {
+				t.Errorf("files are\n%s\nand were\n%s", got, shape)
+			}
+			cert := v.certs(stack.FileCACert)[0]
+			if !strings.Contains(cert.Subject.CommonName, " CA G4 ") || !strings.Contains(v.certs(stack.FileClientCACert)[0].Subject.CommonName, " G4 ") {
+				t.Errorf("the CA is %s", cert.Subject)
+			}
+			again, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{})
+			if err != nil || again.Due {
+				t.Errorf("afterwards something is due: %+v, %v", again.Plan, err)
+			}
+		})
+	}
+}
+
+// filesOf names all files of the state directory, the cross-signed one last.
+func filesOf(t *testing.T, d lifecycle.Deps) string {
+	t.Helper()
+	files, err := d.Store.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if i := slices.Index(names, stack.FileCross); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), stack.FileCross)
+	}
+	return strings.Join(names, " ")
+}
+
+// TestReplaceCARestarts: which daemons a replacement starts again, and when. With
+// the edge it is none, as long as the builder knows the CA before.
+func TestReplaceCARestarts(t *testing.T) {
+	for name, c := range map[string]struct {
+		cas                    []string
+		compromised            bool
+		first, second, planned string
+	}{
+		"daemon":                        {first: "buildkit registry buildkit buildkit", second: "buildkit registry buildkit buildkit"},
+		"daemon, server":                {first: "buildkit registry buildkit buildkit", second: "buildkit registry buildkit buildkit"},
+		"daemon two-tier":               {cas: []string{pki.CAIssuing}, first: "registry buildkit", second: "registry buildkit"},
+		"daemon, the clients' CA alone": {cas: []string{pki.CAClient}, first: "buildkit buildkit", second: "buildkit buildkit"},
+		"edge":                          {first: "", second: "buildkit"},
+		"edge, compromised":             {compromised: true, first: "buildkit", second: "buildkit"},
+		"edge two-tier":                 {cas: []string{pki.CAIssuing}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kind, _, _ := strings.Cut(name, ", ")
+			config, ok := caConfigs()[name]
+			if !ok {
+				config = caConfigs()[kind]
+			}
+			d, _, spec := caStack(t, config)
+			opts := lifecycle.RotateOptions{CAs: c.cas, Compromised: c.compromised}
+			if opts.CAs == nil {
+				opts.CAs = lifecycle.CAsOf(spec)
+			}
+			for _, want := range []string{c.first, c.second} {
+				engine := d.Engine.(*runningEngine)
+				engine.stopped = nil
+				plan, err := lifecycle.PlanRotate(t.Context(), d, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := lifecycle.Rotate(t.Context(), d, opts); err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.Join(engine.stopped, " "); got != want {
+					t.Errorf("stopped were %q, want %q", got, want)
+				}
+				if got := planned(plan.Restarts); got != want {
+					t.Errorf("planned were %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+func planned(steps []lifecycle.PlannedStep) string {
+	var out []string
+	for _, s := range steps {
+		out = append(out, strings.TrimPrefix(s.Object, "container "))
+	}
+	return strings.Join(out, " ")
+}
+
+// TestReplaceCAPauses: a replacement that was paused anywhere goes on, also after
+// an up, which changes nothing of it. What else would rotate is refused.
+func TestReplaceCAPauses(t *testing.T) {
+	for _, phase := range stack.Phases()[1:7] {
+		for _, kind := range []string{"daemon two-tier", "edge"} {
+			t.Run(fmt.Sprintf("%s, %s", phase, kind), func(t *testing.T) {
+				d, _, spec := caStack(t, caConfigs()[kind])
+				opts := lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: phase}
+				out, err := lifecycle.Rotate(t.Context(), d, opts)
+				if err != nil || out.Open == nil {
+					t.Fatalf("%+v, %v", out.Open, err)
+				}
+				before := snapshot(t, d.Store.Root())
+				if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if phase != stack.PhaseContract && snapshot(t, d.Store.Root()) != before {
+					t.Error("up changed files")
+				}
+				_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+				if e, ok := errors.AsType[*lifecycle.OpenRotationError](err); !ok || len(e.Rotation.CAs) == 0 {
+					t.Errorf("leaves in between: %v", err)
+				}
+				if _, _, err := lifecycle.AddClient(t.Context(), d, "late", 0); err != nil {
+					t.Errorf("a client in between: %v", err)
+				}
+				status, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
+				if err != nil || status.Rotation == nil || status.OK() {
+					t.Errorf("status: %+v, %v", status.Rotation, err)
+				}
+				opts.PauseAfter = ""
+				if out, err = lifecycle.Rotate(t.Context(), d, opts); err != nil || out.Open != nil || !out.Report.OK() {
+					t.Fatalf("%+v, %v", out.Report, err)
+				}
+				verified, err := lifecycle.VerifyStack(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range verified {
+					if len(v.Findings) > 0 {
+						t.Errorf("%s: %v", v.Name, v.Findings)
+					}
+				}
+				if n := trusts(t, d, stack.FileClientCA); n != 1 {
+					t.Errorf("%d roots are trusted", n)
+				}
+			})
+		}
+	}
+}
+
+// TestReplaceCAAborts: until trust is contracted every file comes back as it
+// was.
+func TestReplaceCAAborts(t *testing.T) {
+	for _, phase := range stack.Phases()[1:6] {
+		for _, kind := range []string{"daemon two-tier", "edge"} {
+			t.Run(fmt.Sprintf("%s, %s", phase, kind), func(t *testing.T) {
+				d, _, spec := caStack(t, caConfigs()[kind])
+				for range 2 { // the second time there is a cross-signed certificate before
+					before, err := d.Store.ReadAll()
+					if err != nil {
+						t.Fatal(err)
+					}
+					opts := lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: phase}
+					if _, err := lifecycle.Rotate(t.Context(), d, opts); err != nil {
+						t.Fatal(err)
+					}
+					out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
+					if err != nil || out.Open != nil {
+						t.Fatalf("%+v, %v", out.Open, err)
+					}
+					sameFiles(t, d, before)
+					opts.PauseAfter = ""
+					if _, err := lifecycle.Rotate(t.Context(), d, opts); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	d, _, spec := caStack(t, caConfigs()["edge"])
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
+	if _, ok := errors.AsType[*lifecycle.NoRotationError](err); !ok {
+		t.Errorf("none is open: %v", err)
+	}
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: stack.PhaseContract}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
+	if _, ok := errors.AsType[*lifecycle.PastError](err); !ok {
+		t.Errorf("too late: %v", err)
+	}
+}
+
+// sameFiles compares all files but the record, which goes on, and what is made
+// from the record.
+func sameFiles(t *testing.T, d lifecycle.Deps, before map[string][]byte) {
+	t.Helper()
+	after, err := d.Store.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, data := range before {
+		if own := path == stack.FileState || path == stack.FileCompose; !own && string(after[path]) != string(data) {
+			t.Errorf("%s is another one than before", path)
+		}
+	}
+	for path := range after {
+		if before[path] == nil {
+			t.Errorf("%s was not there before", path)
+		}
+	}
+}
+
+// TestReplaceCARollsBack: what does not hold before trust is contracted brings
+// the old CA back by itself. After that, the replacement stays open.
+func TestReplaceCARollsBack(t *testing.T) {
+	for proof, phase := range map[int]stack.Phase{2: stack.PhaseExpand, 3: stack.PhaseSwitch, 4: stack.PhaseVerify, 5: stack.PhaseBake, 6: stack.PhaseContract} {
+		t.Run(string(phase), func(t *testing.T) {
+			d, v, spec := caStack(t, caConfigs()["edge"])
+			before, err := d.Store.ReadAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.breakAt = proof
+			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), Bake: time.Millisecond})
+			if err != nil || out.Report.OK() || out.RolledBack != (phase != stack.PhaseContract) {
+				t.Fatalf("rolled back %v, %v", out.RolledBack, err)
+			}
+			if last := out.Phases[len(out.Phases)-1].Phase; phase == stack.PhaseContract && (last != phase || out.Open == nil) || phase != stack.PhaseContract && last != "abort" {
+				t.Errorf("ended with %s, open %+v", last, out.Open)
+			}
+			if phase == stack.PhaseContract {
+				return
+			}
+			sameFiles(t, d, before)
+		})
+	}
+	d, v, spec := caStack(t, caConfigs()["edge"])
+	v.breakAt = 1
+	before := snapshot(t, d.Store.Root())
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.PutBack || snapshot(t, d.Store.Root()) != before {
+		t.Errorf("a stack that is broken already: %v", err)
+	}
+}
+
+// TestReplaceCARefuses: what cannot be done is said before anything begins.
+func TestReplaceCARefuses(t *testing.T) {
+	d, _, spec := caStack(t, caConfigs()["daemon"])
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAIssuing}})
+	if e, ok := errors.AsType[*lifecycle.CANameError](err); !ok || e.Name != pki.CAIssuing {
+		t.Errorf("one tier: %v", err)
+	}
+	early := d
+	early.Now = func() time.Time { return time.Now().Add(3640 * 24 * time.Hour) }
+	_, err = lifecycle.Rotate(t.Context(), early, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), Bake: 20 * 24 * time.Hour})
+	if _, ok := errors.AsType[*lifecycle.ShortLifeError](err); !ok {
+		t.Errorf("a bake longer than the CA lasts: %v", err)
+	}
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec), PauseAfter: stack.PhaseStage}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAClient}})
+	if _, ok := errors.AsType[*lifecycle.OpenRotationError](err); !ok {
+		t.Errorf("another CA than the open one: %v", err)
+	}
+	if err := os.Remove(at(d, "ca/next/ca.crt")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	if e, ok := errors.AsType[*lifecycle.LostSetError](err); !ok || e.Phase != stack.PhaseStage {
+		t.Errorf("a lost file: %v", err)
+	}
+	d.Engine.(*runningEngine).containers = nil
+	d2, _, spec := caStack(t, caConfigs()["daemon"])
+	d2.Engine.(*runningEngine).containers = nil
+	_, err = lifecycle.Rotate(t.Context(), d2, lifecycle.RotateOptions{CAs: lifecycle.CAsOf(spec)})
+	if _, ok := errors.AsType[*lifecycle.NotRunningError](err); !ok {
+		t.Errorf("a stack that does not run: %v", err)
+	}
+}
