@@ -90,6 +90,26 @@ const (
 // container.
 func IsMounted(dir string) bool { return dir == DirRegistry || dir == DirBuilder || dir == DirEdge }
 
+// IsRole reports whether a directory of the state directory is one of a role: it
+// holds the files that one process or one person reads together, as a key and its
+// certificate. All files right in it change in one step.
+func IsRole(dir string) bool {
+	switch dir {
+	case path.Dir(FileRegistryCert), path.Dir(FileHtpasswd), path.Dir(FileBuilderCert),
+		path.Dir(FileEdgeRegistryCert), path.Dir(FileEdgeBuilderCert), DirClient:
+		return true
+	default:
+		return path.Dir(dir) == DirClients
+	}
+}
+
+// RoleOf returns the directory of the role that a file belongs to, and whether it
+// belongs to any.
+func RoleOf(file string) (dir string, ok bool) {
+	dir = path.Dir(file)
+	return dir, IsRole(dir)
+}
+
 // Where the daemons keep their data, on named volumes.
 const (
 	DataRegistry = "/var/lib/registry"

@@ -99,6 +99,38 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestRoleOf: a pair of which one half alone would be wrong is in one role; what
+// is not read with others, or lies deeper, is in none.
+func TestRoleOf(t *testing.T) {
+	for file, want := range map[string]string{
+		stack.FileRegistryCert: "registry/certs", stack.FileRegistryKey: "registry/certs", stack.FileRegistryCert2: "registry/certs",
+		stack.FileRegistryCA: "registry/certs", stack.FileHtpasswd: "registry/auth",
+		stack.FileBuilderCert: "buildkit/certs", stack.FileBuilderKey: "buildkit/certs", stack.FileBuilderCA: "buildkit/certs",
+		stack.FileBuilderClientCA:  "buildkit/certs",
+		stack.FileEdgeRegistryCert: "edge/registry", stack.FileEdgeRegistryKey: "edge/registry",
+		stack.FileEdgeBuilderCert: "edge/builder", stack.FileEdgeBuilderKey: "edge/builder",
+		stack.FileEdgeClients: "edge/builder", stack.FileEdgeAccess: "edge/builder",
+		stack.FileClientCA: "client", stack.FileClientCert: "client", stack.FileClientKey: "client",
+		"clients/bob/key.pem":    "clients/bob",
+		stack.FileRegistryConfig: "", stack.FileBuilderConfig: "", stack.FileEdgeConfig: "", stack.FileRelayConfig: "",
+		stack.FileDockerConfig: "", stack.FileCAKey: "", stack.FileState: "", "ca/removed/key.pem": "", "clients/bob": "",
+		"clients/bob/deep/key.pem": "", "clients": "", "": "",
+	} {
+		dir, ok := stack.RoleOf(file)
+		if ok != (want != "") || ok && dir != want {
+			t.Errorf("%s: got %q, %v, want %q", file, dir, ok, want)
+		}
+	}
+	for _, leaf := range append(stack.Leaves(stack.Clients{}), stack.ClientLeaf("bob")) {
+		for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+			pair := serve.PairOf(leaf)
+			if _, ok := stack.RoleOf(pair.Cert); !ok && leaf != stack.LeafRemoved {
+				t.Errorf("%s with serve %v: %s is in no role", leaf, serve, pair.Cert)
+			}
+		}
+	}
+}
+
 // TestPairs: the plan's leaves and the CA each have a pair of files.
 func TestPairs(t *testing.T) {
 	spec := mustRead(t, "serve: edge\nbuilder: {tls: mutual}")

@@ -174,7 +174,7 @@ func pkiHints() []hintFor {
 			if e.Name == "CA" {
 				return []string{restore, newCA}
 			}
-			return []string{restore, fmt.Sprintf("or move %s away as well, and a new pair is made", e.Present)}
+			return []string{restore, fmt.Sprintf("or remove %s as well (copy it first), and a new pair is made", e.Present)}
 		}),
 		on(func(e *pki.MismatchError) []string {
 			if e.Name == "CA" {
@@ -183,13 +183,13 @@ func pkiHints() []hintFor {
 			if e.CertFile == "" {
 				return []string{"one of the two was swapped: restore it; nothing was changed"}
 			}
-			return []string{fmt.Sprintf("one of the two was swapped: restore it, or move both away (%s, %s); nothing was changed", e.CertFile, e.KeyFile)}
+			return []string{fmt.Sprintf("one of the two was swapped: restore it, or remove both (copy them first: %s, %s); nothing was changed", e.CertFile, e.KeyFile)}
 		}),
 		on(func(e *pki.ParseError) []string {
 			if e.Name == "CA" {
 				return []string{fmt.Sprintf("restore %s from a backup; nothing was changed", e.File), newCA}
 			}
-			return []string{fmt.Sprintf("restore %s from a backup, or move it and its other half away; nothing was changed", e.File)}
+			return []string{fmt.Sprintf("restore %s from a backup, or remove it and its other half (copy them first); nothing was changed", e.File)}
 		}),
 		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
 		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed", newCA),
@@ -197,13 +197,13 @@ func pkiHints() []hintFor {
 			if e.CA == "" {
 				return []string{"restore ca/ca.crt and ca/ca.key from a backup; nothing was changed", newCA}
 			}
-			return []string{"somebody put another certificate there: restore it, or move it and its key away to have it issued anew; nothing was changed"}
+			return []string{"somebody put another certificate there: restore it, or remove it and its key (copy them first) to have it issued anew; nothing was changed"}
 		}),
 		on(func(e *pki.KeyTypeError) []string {
 			if e.Name == "CA" {
 				return []string{"pki.key is for new keys, and existing ones are never overwritten: set it back; nothing was changed", newCA}
 			}
-			return []string{"pki.key is for new keys, and existing ones are never overwritten: move the pair away to have one of the new type made, or set pki.key back"}
+			return []string{"pki.key is for new keys, and existing ones are never overwritten: remove the pair (copy it first) to have one of the new type made, or set pki.key back"}
 		}),
 		always[*pki.CAError]("this is no CA that can sign here: restore it (ca/ca.crt and ca/ca.key, or what pki.ca_cert and pki.ca_key name); nothing was changed", newCA),
 	}
@@ -293,11 +293,11 @@ func stateHints() []hintFor {
 			if e.Outside {
 				return []string{"name a file; a passphrase that comes through a pipe is read with --passphrase-fd, as in: --passphrase-fd 3 3< <(COMMAND); nothing was changed"}
 			}
-			return []string{"somebody changed the state directory: put the file back, or move it away; certyard follows no links there"}
+			return []string{"somebody changed the state directory: put the file back, or remove it; certyard follows no links there but its own"}
 		}),
 		on(func(e *state.SizeError) []string {
 			if e.Ours {
-				return []string{fmt.Sprintf("restore %s from a backup, or move it away; nothing was changed", e.Path)}
+				return []string{fmt.Sprintf("restore %s from a backup, or remove it (copy it first); nothing was changed", e.Path)}
 			}
 			return []string{"check the path; nothing was changed"}
 		}),
@@ -414,7 +414,7 @@ func checkHint(c stack.Check) string {
 	case stack.ReasonUnreachable:
 		return fmt.Sprintf(`nothing answers at %s: "certyard status" shows the containers, "certyard up" starts them`, c.Target)
 	case stack.ReasonDrift:
-		return `"certyard up" writes configs and certificates anew; keys and certificates that do not belong together have to be restored or moved away first`
+		return `"certyard up" writes configs and certificates anew; keys and certificates that do not belong together have to be restored or removed first`
 	case stack.ReasonStale:
 		return `the daemon serves another certificate than its file: "certyard up", and if that keeps the container, restart it`
 	case stack.ReasonUntrusted, stack.ReasonExpired:

@@ -39,7 +39,7 @@ var advised = []struct {
 	{"stack/htpasswd.PasswordError", &htpasswd.PasswordError{User: "bob", Why: "is empty"}, "1 to 72 bytes"},
 
 	{"pki.HalfError", &pki.HalfError{Name: "CA", Half: "key", Missing: "ca.key", Present: "ca.crt"}, "down --purge"},
-	{"pki.HalfError", &pki.HalfError{Name: "client leaf", Half: "key", Missing: "key.pem", Present: "cert.pem"}, "move cert.pem away"},
+	{"pki.HalfError", &pki.HalfError{Name: "client leaf", Half: "key", Missing: "key.pem", Present: "cert.pem"}, "remove cert.pem as well (copy it first)"},
 	{"pki.MismatchError", &pki.MismatchError{Name: "CA", CertFile: "ca.crt", KeyFile: "ca.key"}, "down --purge"},
 	{"pki.MismatchError", &pki.MismatchError{Name: "client leaf", CertFile: "cert.pem", KeyFile: "key.pem"}, "cert.pem, key.pem"},
 	{"pki.MismatchError", &pki.MismatchError{Name: "client"}, "restore it; nothing"},
@@ -51,7 +51,7 @@ var advised = []struct {
 	{"pki.ForeignError", &pki.ForeignError{Leaf: "client", CA: "G1"}, "issued anew"},
 	{"pki.ForeignError", &pki.ForeignError{Leaf: "client"}, "restore ca/ca.crt and ca/ca.key"},
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "CA"}, "set it back"},
-	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "move the pair away"},
+	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "remove the pair (copy it first)"},
 
 	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{CertFile: "root.pem", KeyFile: "root.key", Err: &pki.CAError{}}, "pki.ca_cert (root.pem) and pki.ca_key (root.key)"},
 	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.ConstraintError{Names: []string{"registry", "x-buildkit-1", "::1"}}}, "needs registry, x-buildkit-1, ::1: name a CA"},
@@ -85,7 +85,7 @@ var advised = []struct {
 	{"stack/lifecycle.ValidityError", &lifecycle.ValidityError{Want: time.Hour}, "--validity"},
 	{"stack.ClientNameError", &stack.ClientNameError{Name: "../x"}, "nothing was changed"},
 	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1}, "check the path"},
-	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1, Ours: true}, "move it away"},
+	{"stack/state.SizeError", &state.SizeError{Path: "x", Most: 1, Ours: true}, "remove it (copy it first)"},
 
 	{"stack/state.LockedError", &state.LockedError{Path: "x"}, "wait"},
 	{"stack/state.ModeError", &state.ModeError{Path: "key.pem", Have: 0o644, Want: 0o600}, `chmod 0600 "key.pem"`},

@@ -125,9 +125,13 @@ func cmdTree(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// cmdModes is "modes DIR FILE": write down the mode of every file below DIR.
+// cmdModes is "modes DIR FILE": write down the mode of every file below DIR, and
+// where links lead, which have modes of the system's own.
 func cmdModes(ts *testscript.TestScript, _ bool, args []string) {
-	writeList(ts, args, func(path string, info fs.FileInfo, _ []byte) string {
+	writeList(ts, args, func(path string, info fs.FileInfo, data []byte) string {
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Sprintf("link       %s -> %s", path, data)
+		}
 		return fmt.Sprintf("%v %s", info.Mode(), path)
 	})
 }
@@ -147,10 +151,16 @@ func writeList(ts *testscript.TestScript, args []string, line func(string, fs.Fi
 			return err
 		}
 		var data []byte
-		if info.Mode().IsRegular() {
-			if data, err = os.ReadFile(path); err != nil {
-				return err
-			}
+		switch {
+		case info.Mode().IsRegular():
+			data, err = os.ReadFile(path)
+		case info.Mode()&fs.ModeSymlink != 0:
+			var target string
+			target, err = os.Readlink(path)
+			data = []byte(target)
+		}
+		if err != nil {
+			return err
 		}
 		name, err := filepath.Rel(dir, path)
 		if text := line(name, info, data); text != "" {

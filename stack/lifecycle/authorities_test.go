@@ -168,7 +168,7 @@ func checkKeysStay(t *testing.T, d lifecycle.Deps, c company) {
 		}
 		block, _ := pem.Decode(secret)
 		err = filepath.WalkDir(d.Store.Root(), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
+			if err != nil || !entry.Type().IsRegular() {
 				return err
 			}
 			data, err := os.ReadFile(path)

@@ -27,6 +27,8 @@ type dir struct {
 	f    *os.File
 	path string // for messages
 	hook hook
+	// changed says that there are changes since the last sync.
+	changed bool
 }
 
 const (
@@ -97,12 +99,17 @@ func (d *dir) read(name string) ([]byte, fs.FileInfo, error) {
 	if f == nil {
 		return nil, nil, err
 	}
+	return readAll(f, info)
+}
+
+// readAll returns the content of a file that open opened, and closes it.
+func readAll(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 	defer f.Close()
 	data, err := readAtMost(f, maxStateFile)
 	if errors.Is(err, errTooLarge) {
-		return nil, nil, &SizeError{Path: d.join(name), Most: maxStateFile, Ours: true}
+		return nil, nil, &SizeError{Path: f.Name(), Most: maxStateFile, Ours: true}
 	}
-	return data, info, diskError("reading", d.join(name), err)
+	return data, info, diskError("reading", f.Name(), err)
 }
 
 // names lists the directory, sorted.
@@ -120,6 +127,7 @@ func (d *dir) names() ([]string, error) {
 // change runs one system call that changes the disk.
 func (d *dir) change(op, name string, call func() error) error {
 	path := d.join(name)
+	d.changed = true
 	if d.hook != nil {
 		if err := d.hook(op, path); err != nil {
 			return diskError(op, path, err)
@@ -245,7 +253,19 @@ func (d *dir) removeAll(name string) error {
 	return d.rmdir(name)
 }
 
-func (d *dir) sync() error { return d.change("syncing", ".", d.f.Sync) }
+func (d *dir) sync() error {
+	err := d.change("syncing", ".", d.f.Sync)
+	d.changed = err != nil
+	return err
+}
+
+// syncChanges is sync, where anything was changed through d since the last one.
+func (d *dir) syncChanges() error {
+	if !d.changed {
+		return nil
+	}
+	return d.sync()
+}
 
 // close gives the descriptor back. Nothing is written through it, so there is
 // no error to lose.

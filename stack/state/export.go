@@ -184,7 +184,7 @@ func CheckExported(dir string, f stack.File, original string) error {
 	if err != nil {
 		return diskError("reading", path, err)
 	}
-	here, err := os.Lstat(original)
+	here, err := os.Stat(original) // which may be a link to its generation
 	if err != nil {
 		return diskError("reading", original, err)
 	}

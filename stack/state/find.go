@@ -52,9 +52,9 @@ func findBelow(path string) ([]Found, error) {
 		switch {
 		case err != nil:
 			out = append(out, Found{File: file, Err: err})
-		case entry.IsDir() && depth > maxDepth:
+		case entry.IsDir() && (depth > maxDepth || file != path && isData(entry.Name())):
 			return fs.SkipDir
-		case entry.Type().IsRegular() && isCertificateName(file):
+		case isCertificateName(file) && (entry.Type().IsRegular() || isDataLink(file)):
 			if f := readFound(file); !errors.Is(f.Err, pki.ErrNothing) {
 				out = append(out, f)
 			}
@@ -62,6 +62,17 @@ func findBelow(path string) ([]Found, error) {
 		return nil
 	})
 	return out, err
+}
+
+// isData reports whether a directory is what a link of [isDataLink] leads
+// through: its files are read under the names that people know.
+func isData(name string) bool { return strings.HasPrefix(name, "..") && name != ".." }
+
+// isDataLink reports whether a file is a link into the current generation of a
+// directory, in a state directory or where Kubernetes has mounted one.
+func isDataLink(file string) bool {
+	target, err := os.Readlink(file)
+	return err == nil && target == publicTarget(filepath.Base(file))
 }
 
 func isCertificateName(file string) bool {

@@ -13,7 +13,20 @@ import (
 func manifests() map[string]bool {
 	return map[string]bool{
 		`{"dirs":[{"path":"ca","uid":0}],"files":[{"name":"0","path":"ca/ca.key","link":true}],"gone":["env"]}`: true,
-		`{"dirs":null,"files":null}`:             true,
+		`{"dirs":null,"files":null}`: true,
+		`{"roles":[{"name":"1","role":"client","dir":"..0002","files":[{"name":"key.pem","link":true},{"name":"ca.pem","kept":true}],"gone":["cert.pem"]}]}`: true,
+		`{"roles":[{"name":"0","role":"clients/bob","gone":["cert.pem"]}]}`:                                                                                  true,
+		`{"roles":[{"name":"x","role":"client","dir":"..0002"}]}`:                                                                                            false,
+		`{"roles":[{"name":"0","role":"ca","dir":"..0002"}]}`:                                                                                                false,
+		`{"roles":[{"name":"0","role":"clients/..","dir":"..0002"}]}`:                                                                                        false,
+		`{"roles":[{"name":"0","role":"clients/..1","dir":"..0002"}]}`:                                                                                       false,
+		`{"roles":[{"name":"0","role":"client","dir":".."}]}`:                                                                                                false,
+		`{"roles":[{"name":"0","role":"client","dir":"docker"}]}`:                                                                                            false,
+		`{"roles":[{"name":"0","role":"client","dir":"..1/../.."}]}`:                                                                                         false,
+		`{"roles":[{"name":"0","role":"client","dir":"..1","files":[{"name":"a/b"}]}]}`:                                                                      false,
+		`{"roles":[{"name":"0","role":"client","dir":"..1","files":[{"name":"..data"}]}]}`:                                                                   false,
+		`{"roles":[{"name":"0","role":"client","dir":"..1","files":[{"name":""}]}]}`:                                                                         false,
+		`{"roles":[{"name":"0","role":"client","dir":"..1","gone":[".."]}]}`:                                                                                 false,
 		`{}`:                                     true,
 		`null`:                                   true,
 		``:                                       false,
@@ -74,6 +87,23 @@ func TestManifestOutside(t *testing.T) {
 	}
 }
 
+// checkRole: a generation is moved into a role, and its files have names there.
+func checkRole(t *testing.T, g generation) {
+	t.Helper()
+	if !filepath.IsLocal(g.Role) || g.Role == "." || strings.Contains(g.Name, "/") || g.Name == "" || strings.Contains(g.Dir, "/") || g.Dir == ".." {
+		t.Errorf("it moves %q to %q in %q", g.Name, g.Dir, g.Role)
+	}
+	names := g.Gone
+	for _, f := range g.Files {
+		names = append(names, f.Name)
+	}
+	for _, name := range names {
+		if name != filepath.Base(name) || strings.HasPrefix(name, "..") || name == "." {
+			t.Errorf("it has a file %q", name)
+		}
+	}
+}
+
 // FuzzParseManifest: what is accepted names files below the state directory
 // alone, and comes back the same.
 func FuzzParseManifest(f *testing.F) {
@@ -98,6 +128,9 @@ func FuzzParseManifest(f *testing.F) {
 				t.Errorf("it removes %q", p)
 			}
 		}
+		for _, g := range m.Roles {
+			checkRole(t, g)
+		}
 		for _, w := range m.Dirs {
 			if !filepath.IsLocal(w.Path) || w.Path == "." {
 				t.Errorf("it makes %q", w.Path)
@@ -108,7 +141,7 @@ func FuzzParseManifest(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := parseManifest(out)
-		if err != nil || len(again.Files) != len(m.Files) || !reflect.DeepEqual(again.Dirs, m.Dirs) {
+		if err != nil || len(again.Files) != len(m.Files) || len(again.Roles) != len(m.Roles) || !reflect.DeepEqual(again.Dirs, m.Dirs) {
 			t.Errorf("it does not come back: %v", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 )
 
@@ -128,39 +129,49 @@ func (d *Dir) look(list func(*tree) ([]string, error)) (view, error) {
 		if m.removes(p) {
 			continue
 		}
-		if err := v.add(t, p, m.source(p)); err != nil {
+		if err := v.add(t, p, append(m.sources(p), p)); err != nil {
 			return nil, err
 		}
 	}
 	return v, nil
 }
 
-// source returns under which name a file may still be staged, or "".
-func (m *manifest) source(path string) string {
+// sources returns where the new content of a file may still be.
+func (m *manifest) sources(file string) []string {
 	if m == nil {
-		return ""
+		return nil
 	}
 	for _, s := range m.Files {
-		if s.Path == path {
-			return stageDir + "/" + s.Name
+		if s.Path == file {
+			return []string{stageDir + "/" + s.Name}
 		}
 	}
-	return ""
+	for _, g := range m.Roles {
+		if g.has(file) {
+			name := path.Base(file)
+			return []string{path.Join(stageDir, g.Name, name), path.Join(g.Role, g.Dir, name)}
+		}
+	}
+	return nil
 }
 
 // removes reports whether a file is about to be removed.
-func (m *manifest) removes(path string) bool { return m != nil && slices.Contains(m.Gone, path) }
+func (m *manifest) removes(file string) bool {
+	if m == nil {
+		return false
+	}
+	role, name := path.Split(file)
+	return slices.Contains(m.Gone, file) || slices.ContainsFunc(m.Roles, func(g generation) bool {
+		return g.Role+"/" == role && slices.Contains(g.Gone, name)
+	})
+}
 
-// add reads one file: from the stage of a committed write if it is still there,
-// else from its place.
-func (v view) add(t *tree, path, source string) error {
+// add reads one file: from the first of the places where there is one.
+func (v view) add(t *tree, path string, from []string) error {
 	if !fs.ValidPath(path) || reserved(path) {
 		return fmt.Errorf("%q is not a path below the state directory", path)
 	}
-	for _, from := range []string{source, path} {
-		if from == "" {
-			continue
-		}
+	for _, from := range from {
 		data, info, err := t.read(from)
 		if err != nil {
 			return err
@@ -183,6 +194,11 @@ func everything(t *tree) ([]string, error) {
 	if m != nil {
 		for _, s := range m.Files {
 			paths = append(paths, s.Path)
+		}
+		for _, g := range m.Roles {
+			for _, f := range g.Files {
+				paths = append(paths, path.Join(g.Role, f.Name))
+			}
 		}
 	}
 	return paths, err

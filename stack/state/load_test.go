@@ -74,7 +74,7 @@ func TestOpenKey(t *testing.T) {
 // sees files of two versions at once.
 func TestLoadWhileWriting(t *testing.T) {
 	d := sweepDir(t)
-	paths := []string{"a", "b/c", "b/d/e", "f"}
+	paths := []string{"a", "b/c", "b/d/e", "client/cert.pem", "client/key.pem", "f", "registry/auth/htpasswd"}
 	versions := func(v int) []stack.File {
 		var files []stack.File
 		for _, p := range paths {

@@ -31,6 +31,7 @@ func roles() map[string]func(root string) error {
 		"write":      childWrite,
 		"write pair": childWritePair,
 		"swap":       childSwap,
+		"step":       childStep,
 		"rewrite":    childRewrite,
 		"purge":      childPurge,
 		"lock":       childLock,
@@ -206,8 +207,9 @@ func text(files map[string][]byte) map[string]string {
 	return m
 }
 
-// listing describes everything below a directory, one line each, without
-// knowing anything of how a state directory works.
+// listing describes everything below a directory, one line each, as somebody
+// sees it who follows links. Of a generation that is as it should be only the
+// public names are listed; all else that is about generations is.
 func listing(root string) (string, error) {
 	var lines []string
 	err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
@@ -222,6 +224,16 @@ func listing(root string) (string, error) {
 		if err != nil {
 			return err
 		}
+		if hidden(p, info) {
+			return nil
+		}
+		if target, _ := os.Readlink(p); target == "..data/"+filepath.Base(p) {
+			if there, err := os.Stat(p); err == nil {
+				info = there
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 		line := fmt.Sprintf("%s %v %d", rel, info.Mode(), ownerOf(info))
 		if info.Mode().IsRegular() && rel != lockFile {
 			data, err := os.ReadFile(p)
@@ -235,6 +247,22 @@ func listing(root string) (string, error) {
 	})
 	sort.Strings(lines)
 	return strings.Join(lines, "\n"), err
+}
+
+// hidden reports whether a path is a role's pointer to a generation, that
+// generation, closed to others, or a file of it that has a public link.
+func hidden(p string, info fs.FileInfo) bool {
+	name, above := filepath.Base(p), filepath.Dir(p)
+	current, _ := os.Readlink(filepath.Join(above, "..data"))
+	if name == "..data" {
+		return isGeneration(current)
+	}
+	if isGeneration(name) {
+		top, err := os.Stat(above)
+		return name == current && err == nil && info.Mode() == fs.ModeDir|0o700 && ownerOf(info) == ownerOf(top)
+	}
+	link, _ := os.Readlink(filepath.Join(above, "..", name))
+	return isGeneration(filepath.Base(above)) && link == "..data/"+name
 }
 
 func mustList(t *testing.T, root string) string {

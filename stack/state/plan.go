@@ -44,7 +44,8 @@ func (c Changes) Paths() []string {
 type plan struct {
 	dirs   []dirWant // every directory above a file, parents first
 	files  []fileWork
-	gone   []string // files to be removed
+	gone   []string        // files to be removed
+	loose  map[string]bool // roles whose files, or their directory, are not as certyard lays them out
 	report Changes
 }
 
@@ -89,7 +90,7 @@ func (d *Dir) Plan(files []stack.File) (Changes, error) {
 // plan compares files with the disk. All keys that are in the way are reported
 // at once.
 func (d *Dir) plan(t *tree, files []stack.File) (plan, error) {
-	p := plan{dirs: d.dirsOf(files)}
+	p := plan{dirs: d.dirsOf(files), loose: map[string]bool{}}
 	for _, w := range p.dirs {
 		if err := p.compareDir(t, w); err != nil {
 			return plan{}, err
@@ -106,6 +107,7 @@ func (d *Dir) plan(t *tree, files []stack.File) (plan, error) {
 	if err := errors.Join(problems...); err != nil {
 		return plan{}, err
 	}
+	p.reportLoose()
 	return p, nil
 }
 
@@ -163,6 +165,9 @@ func (p *plan) compareDir(t *tree, w dirWant) error {
 	if info.Mode().Perm() != dirMode || ownerOf(info) != w.UID {
 		p.report.Repaired = append(p.report.Repaired, w.Path+"/")
 	}
+	if stack.IsRole(w.Path) {
+		return p.compareRole(t, w)
+	}
 	return nil
 }
 
@@ -178,6 +183,7 @@ func (p *plan) compareFile(t *tree, f stack.File, uid int) error {
 		return nil
 	}
 	defer file.Close()
+	p.compareLoose(t, f.Path)
 	same, err := sameContent(file, info, f.Data)
 	switch {
 	case err != nil:
@@ -232,6 +238,7 @@ func (p *plan) compareGone(t *tree, f stack.File) error {
 		return err
 	}
 	defer file.Close()
+	p.compareLoose(t, f.Path)
 	if f.Data != nil {
 		same, err := sameContent(file, info, f.Data)
 		if err != nil {
@@ -290,7 +297,7 @@ func reserved(p string) bool {
 	switch top {
 	case lockFile, ignoreFile, stageDir, purgeMark:
 		return true
-	default:
-		return false
+	default: // generations, and the pointers to them
+		return strings.HasPrefix(p, "..") || strings.Contains(p, "/..")
 	}
 }

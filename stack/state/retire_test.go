@@ -134,7 +134,7 @@ func heldSomewhere(t *testing.T, root, content string) bool {
 	t.Helper()
 	found := false
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)

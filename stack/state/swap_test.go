@@ -38,6 +38,15 @@ func swaps() map[string]struct {
 		"directory":                   {"registry/auth/htpasswd", func(p, _ string) error { return os.Mkdir(p, 0o700) }, "a directory"},
 		"pipe":                        {"registry/auth/htpasswd", func(p, _ string) error { return unix.Mkfifo(p, 0o600) }, "a device, pipe or socket"},
 		"socket":                      {"registry/auth/htpasswd", func(p, _ string) error { return unix.Mknod(p, unix.S_IFSOCK|0o600, 0) }, "a device, pipe or socket"},
+		"pointer outside":             {"registry/certs/..data", to("OUTSIDE"), "a symbolic link"},
+		"pointer inside":              {"registry/certs/..data", to("../../ca"), "a symbolic link"},
+		"pointer to where it is":      {"registry/certs/..data", to("."), "a symbolic link"},
+		"pointer is a directory":      {"registry/certs/..data", func(p, _ string) error { return os.Mkdir(p, 0o700) }, "a directory"},
+		"generation outside":          {"registry/certs/..0001", to("OUTSIDE"), "a symbolic link"},
+		"generation is a file":        {"registry/certs/..0001", func(p, _ string) error { return os.WriteFile(p, nil, 0o600) }, "a file"},
+		"link to another of the role": {"registry/certs/registry.crt", to("..data/registry.key"), "a symbolic link"},
+		"link through the pointer":    {"registry/certs/registry.crt", to("..data/../../../ca/ca.crt"), "a symbolic link"},
+		"link to a generation":        {"registry/certs/registry.crt", to("..0001/registry.crt"), "a symbolic link"},
 		"file":                        {"registry/auth", func(p, _ string) error { return os.WriteFile(p, nil, 0o600) }, "a file"},
 	}
 }

@@ -11,8 +11,9 @@ import (
 // TestOrder pins the order of all operations of a write. Kills cannot show what
 // a loss of power does, because the system's cache survives them. What saves
 // the files then is that everything a step relies on is synced before it:
-// the staged files before COMMIT, COMMIT before the first file is placed, and
-// the placed files before COMMIT is removed.
+// the staged files before COMMIT, COMMIT before the first file is placed, a
+// generation before the pointer leads to it, the pointer before the generation
+// is removed that it led to, and all of that before COMMIT is removed.
 func TestOrder(t *testing.T) {
 	d := testDir(t)
 	lock(t, d)
@@ -22,15 +23,17 @@ creating client
 syncing .
 creating .stage
 creating .stage/0
+changing the mode of .stage/0
 writing .stage/0
 syncing .stage/0
 creating .stage/1
-writing .stage/1
+creating .stage/1/cert.pem
+writing .stage/1/cert.pem
+syncing .stage/1/cert.pem
+creating .stage/1/key.pem
+writing .stage/1/key.pem
+syncing .stage/1/key.pem
 syncing .stage/1
-creating .stage/2
-changing the mode of .stage/2
-writing .stage/2
-syncing .stage/2
 creating .stage/COMMIT.new
 writing .stage/COMMIT.new
 syncing .stage/COMMIT.new
@@ -38,13 +41,15 @@ syncing .stage
 syncing .
 placing .stage/COMMIT
 syncing .stage
+placing env
+placing client/..0001
 placing client/cert.pem
 placing client/key.pem
-placing env
-syncing .
+placing .stage/LINK.new
+placing client/..data
 syncing client
+syncing .
 removing .stage/COMMIT
-removing .stage/1
 removing .stage
 syncing .
 `
@@ -53,6 +58,38 @@ syncing .
 	}
 	if got := trace(t, d, files); got != "" {
 		t.Errorf("nothing to write:\n%s", got)
+	}
+	const second = `
+creating .stage
+creating .stage/0
+creating .stage/0/cert.pem
+writing .stage/0/cert.pem
+syncing .stage/0/cert.pem
+placing .stage/0/key.pem
+syncing .stage/0
+creating .stage/COMMIT.new
+writing .stage/COMMIT.new
+syncing .stage/COMMIT.new
+syncing .stage
+syncing .
+placing .stage/COMMIT
+syncing .stage
+placing client/..0002
+syncing client
+placing .stage/LINK.new
+placing client/..data
+syncing client
+removing client/..0001/cert.pem
+removing client/..0001/key.pem
+removing client/..0001
+syncing client
+removing .stage/COMMIT
+removing .stage
+syncing .
+`
+	files[0] = file("client/cert.pem", "2")
+	if got := strings.Replace(trace(t, d, files), "dating .stage/0/cert.pem\n", "", 1); got != strings.TrimSpace(second) {
+		t.Errorf("second write:\n%s", got)
 	}
 }
 

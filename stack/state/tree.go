@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 )
 
 // tree is the state directory while something is done with it: the root and
@@ -20,6 +21,17 @@ func (t *tree) close() {
 	}
 }
 
+// drop closes a directory and those below, which are about to be moved or
+// removed.
+func (t *tree) drop(p string) {
+	for have, d := range t.dirs {
+		if have == p || strings.HasPrefix(have, p+"/") {
+			d.close()
+			delete(t.dirs, have)
+		}
+	}
+}
+
 // dir returns an open directory, and nil when it does not exist.
 func (t *tree) dir(p string) (*dir, error) {
 	if d := t.dirs[p]; d != nil {
@@ -32,6 +44,9 @@ func (t *tree) dir(p string) (*dir, error) {
 	d, err := parent.sub(path.Base(p))
 	if d != nil {
 		t.dirs[p] = d
+	}
+	if d != nil && isGeneration(path.Base(p)) {
+		d.path = parent.path // messages have the names that people use
 	}
 	return d, err
 }
@@ -62,22 +77,28 @@ func (t *tree) ensure(w dirWant) error {
 	return parent.own(d.f, name, dirMode, w.UID)
 }
 
-// open opens a file for reading, and returns nil when it does not exist.
-func (t *tree) open(p string) (*os.File, fs.FileInfo, error) {
-	d, err := t.dir(path.Dir(p))
-	if d == nil {
-		return nil, nil, err
+// open opens a file for reading, and returns nil when it does not exist. A file
+// of a role is the one that its public name stands for.
+func (t *tree) open(p string) (f *os.File, info fs.FileInfo, err error) {
+	for range attempts {
+		d, gen, err := t.holder(p)
+		if d != nil && err == nil {
+			f, info, err = d.open(path.Base(p))
+		}
+		if f != nil || err != nil || !t.overtaken(p, gen) {
+			return f, info, err
+		}
 	}
-	return d.open(path.Base(p))
+	return nil, nil, nil
 }
 
 // read returns the content of a file, and nil when it does not exist.
 func (t *tree) read(p string) ([]byte, fs.FileInfo, error) {
-	d, err := t.dir(path.Dir(p))
-	if d == nil {
+	f, info, err := t.open(p)
+	if f == nil {
 		return nil, nil, err
 	}
-	return d.read(path.Base(p))
+	return readAll(f, info)
 }
 
 // walk calls visit with the path of every file below a directory, in order,

@@ -14,25 +14,6 @@ import (
 	"github.com/certyard/certyard/stack"
 )
 
-const (
-	commitFile = "COMMIT"
-	commitTemp = "COMMIT.new"
-)
-
-// manifest is .stage/COMMIT: where each staged file belongs.
-type manifest struct {
-	Dirs  []dirWant `json:"dirs"`
-	Files []staged  `json:"files"`
-	Gone  []string  `json:"gone,omitempty"` // to be removed
-}
-
-// staged is one file under .stage.
-type staged struct {
-	Name string `json:"name"` // under .stage
-	Path string `json:"path"` // where it belongs
-	Link bool   `json:"link"` // must not overwrite anything: a new private key
-}
-
 // Write makes the files be on disk, all of them or none: their content, mode
 // and owner, and those of the directories above them. Files that are right
 // already are not touched, files that are not named are left alone. A replaced
@@ -69,21 +50,37 @@ func (d *Dir) write(files []stack.File) (Changes, error) {
 	if err != nil || p.report.Empty() {
 		return Changes{}, err
 	}
+	changes := p.report
+	if len(p.loose) > 0 {
+		// First into a generation as they are: only what is in one can change
+		// in one step.
+		if err := t.transact(plan{dirs: p.dirs, loose: p.loose}); err != nil {
+			return Changes{}, err
+		}
+		if p, err = d.plan(t, files); err != nil || p.report.Empty() {
+			return changes, err
+		}
+	}
+	if err := t.transact(p); err != nil {
+		return Changes{}, err
+	}
+	return changes, nil
+}
+
+// transact does all of a plan or nothing.
+func (t *tree) transact(p plan) error {
 	m, err := t.stage(p)
 	if err != nil {
 		// Best effort: what cannot be removed now is removed by the next Lock.
-		return Changes{}, errors.Join(err, t.dropStage())
+		return errors.Join(err, t.dropStage())
 	}
-	if err := t.place(m); err != nil {
-		return Changes{}, err
-	}
-	return p.report, nil
+	return t.place(m)
 }
 
 // stage makes every file under .stage and then COMMIT. Directories are made
 // here too: if that is not possible, it has to be known before the commit.
 func (t *tree) stage(p plan) (manifest, error) {
-	m := manifest{Dirs: p.dirs, Gone: p.gone}
+	m := manifest{Dirs: p.dirs}
 	for _, w := range p.dirs {
 		if err := t.ensure(w); err != nil {
 			return m, err
@@ -96,12 +93,23 @@ func (t *tree) stage(p plan) (manifest, error) {
 	if err != nil {
 		return m, err
 	}
-	for i, w := range p.files {
-		name := strconv.Itoa(i)
+	for _, w := range p.files {
+		if _, ok := stack.RoleOf(w.Path); ok {
+			continue
+		}
+		name := strconv.Itoa(len(m.Files))
 		if err := stage.add(name, w); err != nil {
 			return m, err
 		}
 		m.Files = append(m.Files, staged{Name: name, Path: w.Path, Link: w.Once && w.have == nil})
+	}
+	for _, file := range p.gone {
+		if _, ok := stack.RoleOf(file); !ok {
+			m.Gone = append(m.Gone, file)
+		}
+	}
+	if err := t.stageRoles(stage, p, &m); err != nil {
+		return m, err
 	}
 	return m, t.commit(stage, m)
 }
@@ -154,6 +162,11 @@ func (t *tree) place(m manifest) error {
 		p := path.Dir(s.Path)
 		touched[p] = t.dirs[p]
 	}
+	for _, g := range m.Roles {
+		if err := t.placeRole(g); err != nil {
+			return err
+		}
+	}
 	for _, gone := range m.Gone {
 		if err := t.removeFile(gone); err != nil {
 			return err
@@ -192,7 +205,7 @@ func (t *tree) placeFile(s staged) error {
 	}
 	// Either we were killed between link and clean-up, or somebody put a key
 	// there meanwhile. Only the same content is ours.
-	return t.sameKey(stage, s.Name, to, name)
+	return t.sameKey(stageDir+"/"+s.Name, to, name)
 }
 
 // removeFile removes a file, and the directories that it leaves empty. It may
@@ -207,10 +220,15 @@ func (t *tree) removeFile(file string) error {
 			return err
 		}
 	}
-	// Above a directory that is gone, one that it left empty may remain. One
-	// that is mounted stays: a container that still runs would keep the old
-	// inode, and see nothing of what is written to a new one.
-	for p := path.Dir(file); p != "." && !stack.IsMounted(p); p = path.Dir(p) {
+	return t.removeUpwards(path.Dir(file))
+}
+
+// removeUpwards removes a directory if there is nothing in it, and those above
+// that this leaves empty. Above one that is gone, an empty one may remain. One
+// that is mounted stays: a container that still runs would keep the old inode,
+// and see nothing of what is written to a new one.
+func (t *tree) removeUpwards(p string) error {
+	for ; p != "." && !stack.IsMounted(p); p = path.Dir(p) {
 		if removed, err := t.removeEmpty(p); !removed {
 			return err
 		}
@@ -240,8 +258,9 @@ func (t *tree) removeEmpty(p string) (bool, error) {
 	return true, parent.sync()
 }
 
-func (t *tree) sameKey(stage *dir, staged string, to *dir, name string) error {
-	want, _, err := stage.read(staged)
+// sameKey makes sure that a name has the content of a file that was staged.
+func (t *tree) sameKey(staged string, to *dir, name string) error {
+	want, _, err := t.read(staged)
 	if err != nil {
 		return err
 	}
@@ -273,45 +292,6 @@ func (t *tree) recover() error {
 	return t.dropStage()
 }
 
-// pending returns the manifest of a committed write that is not yet complete,
-// and nil when there is none.
-func (t *tree) pending() (*manifest, error) {
-	data, _, err := t.read(stageDir + "/" + commitFile)
-	if data == nil {
-		return nil, err
-	}
-	m, err := parseManifest(data)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
-	}
-	return &m, nil
-}
-
-// parseManifest reads COMMIT. It is followed, so it may name nothing that this
-// package would not have written there.
-func parseManifest(data []byte) (manifest, error) {
-	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return manifest{}, err
-	}
-	paths := slices.Clone(m.Gone)
-	for _, w := range m.Dirs {
-		paths = append(paths, w.Path)
-	}
-	for _, s := range m.Files {
-		if _, err := strconv.ParseUint(s.Name, 10, 31); err != nil {
-			return manifest{}, fmt.Errorf("%q is not the name of a staged file", s.Name)
-		}
-		paths = append(paths, s.Path)
-	}
-	for _, p := range paths {
-		if !fs.ValidPath(p) || p == "." || reserved(p) {
-			return manifest{}, fmt.Errorf("%q is not a path for a file below the state directory", p)
-		}
-	}
-	return m, nil
-}
-
 // dropStage removes .stage. COMMIT goes first: without it the rest is nothing.
 func (t *tree) dropStage() error {
 	stage, err := t.dir(stageDir)
@@ -323,8 +303,7 @@ func (t *tree) dropStage() error {
 			return err
 		}
 	}
-	delete(t.dirs, stageDir)
-	stage.close()
+	t.drop(stageDir)
 	if err := t.root.removeAll(stageDir); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func modTimes(t *testing.T, root string) map[string]time.Time {
 	t.Helper()
 	times := map[string]time.Time{}
 	for _, f := range yard(1) {
-		info, err := os.Lstat(filepath.Join(root, f.Path))
+		info, err := os.Stat(filepath.Join(root, f.Path))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,6 +102,12 @@ func TestRepair(t *testing.T) {
 		"unwritable directory": {func(root string) error {
 			return os.Chmod(filepath.Join(root, "registry/auth"), 0o500)
 		}, []string{"registry/auth/"}},
+		"open generation": {func(root string) error {
+			return os.Chmod(filepath.Join(root, "registry/auth/..0001"), 0o755)
+		}, []string{"registry/auth/"}},
+		"open generation in an open directory": {func(root string) error {
+			return errors.Join(os.Chmod(filepath.Join(root, "registry/auth/..0001"), 0o755), os.Chmod(filepath.Join(root, "registry/auth"), 0o755))
+		}, []string{"registry/auth/"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := begin(t, 1)
@@ -134,7 +140,7 @@ func TestRegistryOwner(t *testing.T) {
 		t.Errorf("got %+v, want %d repaired", got, changes)
 	}
 	for _, p := range []string{"registry", "registry/auth", "registry/certs", "registry/certs/registry.key"} {
-		info, err := os.Lstat(filepath.Join(d.Root(), p))
+		info, err := os.Stat(filepath.Join(d.Root(), p))
 		if err != nil || ownerOf(info) != uid {
 			t.Errorf("%s: got owner %d, %v, want %d", p, ownerOf(info), err, uid)
 		}
@@ -251,7 +257,7 @@ func TestLaterTime(t *testing.T) {
 		last := start
 		for i := range 5 {
 			write(t, d, []stack.File{forRegistry(file("registry/auth/htpasswd", fmt.Sprint(name, i)))})
-			info, err := os.Lstat(path)
+			info, err := os.Stat(path)
 			if err != nil {
 				t.Fatal(err)
 			}
