@@ -3,10 +3,13 @@ package smoke
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
 )
 
 // Build is a build that a builder works on.
@@ -19,19 +22,120 @@ type Build struct {
 // history (facts, A3). Without an endpoint to ask at it returns an error. It is
 // safe for parallel use.
 func ActiveBuilds(ctx context.Context, opt Options) ([]Build, error) {
+	builder, err := connectFirst(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer builder.Close()
+	return activeBuilds(ctx, builder)
+}
+
+// WaitIdle returns nil as soon as nobody builds, and the error of ctx when that
+// ends first. While it waits, say is told of the builds that go on, again
+// whenever they are others; nil is told nothing. Builds that the history does not
+// list, as those of a proof, do not count. A build may begin at any time after
+// the answer that WaitIdle has had. It is safe for parallel use.
+func WaitIdle(ctx context.Context, opt Options, say func([]Build)) error {
+	builder, err := connectFirst(ctx, opt)
+	if err != nil {
+		return endOr(ctx, err)
+	}
+	defer builder.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	return endOr(ctx, waitIdle(ctx, builder, say))
+}
+
+// endOr prefers that ctx has ended to what failed because of it.
+func endOr(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// lookAgain bounds how long an event that did not come is waited for.
+const lookAgain = 250 * time.Millisecond
+
+// waitIdle asks at every event. The events alone would not do: the history sends
+// each from a goroutine of its own (pubsub.Send), so that a build's start can
+// come after an end that is later, and nothing says what goes on when it listens.
+func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) error {
+	builds, err := activeBuilds(ctx, builder)
+	if err != nil || len(builds) == 0 {
+		return err
+	}
+	happened, failed, err := buildEvents(ctx, builder)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	var told []Build
+	for len(builds) > 0 {
+		if say != nil && !slices.Equal(told, builds) {
+			say(builds)
+			told = builds
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-failed:
+			return err
+		case <-happened:
+		case <-tick.C:
+		}
+		if builds, err = activeBuilds(ctx, builder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildEvents tells when a build begins or ends, until ctx does, and once at its
+// start. Several events may be told as one.
+func buildEvents(ctx context.Context, builder *client.Client) (happened <-chan struct{}, failed <-chan error, err error) {
+	// ActiveOnly leaves out what had ended before. Every end after that is told.
+	events, err := builder.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	// The header comes before the first event, and just before the builder
+	// begins to listen.
+	if _, err := events.Header(); err != nil {
+		return nil, nil, err
+	}
+	signal, end := make(chan struct{}, 1), make(chan error, 1)
+	signal <- struct{}{}
+	go func() {
+		for {
+			if _, err := events.Recv(); err != nil {
+				end <- fmt.Errorf("listening for builds: %w", err)
+				return
+			}
+			select {
+			case signal <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return signal, end, nil
+}
+
+// connectFirst returns a client of the builder at its first endpoint.
+func connectFirst(ctx context.Context, opt Options) (*client.Client, error) {
 	b := newBuilderProbes(opt)
 	if len(b.Endpoints) == 0 {
 		return nil, errors.New("the builder is not published, so it cannot be asked")
 	}
+	e := b.Endpoints[0]
+	return b.connect(ctx, e, e.Host)
+}
+
+func activeBuilds(ctx context.Context, builder *client.Client) ([]Build, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	e := b.Endpoints[0]
-	client, err := b.connect(ctx, e, e.Host)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	events, err := client.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true})
+	events, err := builder.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true})
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +143,7 @@ func ActiveBuilds(ctx context.Context, opt Options) ([]Build, error) {
 	for {
 		event, err := events.Recv()
 		if errors.Is(err, io.EOF) {
+			slices.SortFunc(out, func(a, b Build) int { return a.Started.Compare(b.Started) })
 			return out, nil
 		}
 		if err != nil {
@@ -46,23 +151,6 @@ func ActiveBuilds(ctx context.Context, opt Options) ([]Build, error) {
 		}
 		if r := event.Record; r != nil && r.CompletedAt == nil {
 			out = append(out, Build{Ref: r.Ref, Started: r.CreatedAt.AsTime()})
-		}
-	}
-}
-
-// WaitIdle returns as soon as nobody builds, and else ctx's error. It tells what
-// it waits for.
-func WaitIdle(ctx context.Context, opt Options, say func([]Build)) error {
-	for {
-		builds, err := ActiveBuilds(ctx, opt)
-		if err != nil || len(builds) == 0 {
-			return err
-		}
-		say(builds)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -1,0 +1,159 @@
+package smoke
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// history is the part of a builder that WaitIdle asks.
+type history struct {
+	controlapi.UnimplementedControlServer
+	mu     sync.Mutex
+	active map[string]*controlapi.BuildHistoryRecord
+	events chan *controlapi.BuildHistoryEvent // nil: it never tells
+	fails  chan error                         // what listening ends with
+}
+
+func (h *history) start(ref string) { h.put(ref, controlapi.BuildHistoryEventType_STARTED) }
+func (h *history) end(ref string)   { h.put(ref, controlapi.BuildHistoryEventType_COMPLETE) }
+
+// put does what the history's Update does: the change first, and then the event.
+func (h *history) put(ref string, kind controlapi.BuildHistoryEventType) {
+	h.mu.Lock()
+	record := &controlapi.BuildHistoryRecord{Ref: ref, CreatedAt: timestamppb.Now()}
+	if kind == controlapi.BuildHistoryEventType_STARTED {
+		h.active[ref] = record
+	} else {
+		delete(h.active, ref)
+	}
+	h.mu.Unlock()
+	if h.events != nil {
+		h.events <- &controlapi.BuildHistoryEvent{Type: kind, Record: record}
+	}
+}
+
+func (h *history) ListenBuildHistory(request *controlapi.BuildHistoryRequest, stream controlapi.Control_ListenBuildHistoryServer) error {
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
+	if request.EarlyExit {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, record := range h.active {
+			if err := stream.Send(&controlapi.BuildHistoryEvent{Record: record}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for {
+		select {
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		case err := <-h.fails:
+			return err
+		case event := <-h.events:
+			if err := stream.Send(event); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// newHistory returns a builder with these builds, and how to ask it.
+func newHistory(t *testing.T, refs ...string) (*history, Options) {
+	t.Helper()
+	h := &history{active: map[string]*controlapi.BuildHistoryRecord{}, fails: make(chan error)}
+	for _, ref := range refs {
+		h.start(ref)
+	}
+	h.events = make(chan *controlapi.BuildHistoryEvent, 10)
+	y := newYard(t)
+	y.builderFront.config = y.builderConfig
+	serveBuilder(t, y.builderFront, h)
+	return h, y.options
+}
+
+// waiting calls WaitIdle, and returns what it said so far and how it ends.
+func waiting(ctx context.Context, o Options) (said <-chan string, ended <-chan error) {
+	words, end := make(chan string, 10), make(chan error, 1)
+	go func() {
+		end <- WaitIdle(ctx, o, func(builds []Build) {
+			var refs []string
+			for _, b := range builds {
+				refs = append(refs, b.Ref)
+			}
+			words <- strings.Join(refs, " ")
+		})
+	}()
+	return words, end
+}
+
+// TestWaitIdle: it says what goes on, once for each change, and returns when the
+// last build has ended.
+func TestWaitIdle(t *testing.T) {
+	h, o := newHistory(t, "a")
+	said, ended := waiting(t.Context(), o)
+	if got := <-said; got != "a" {
+		t.Errorf("waits for %q, want a", got)
+	}
+	h.start("b")
+	if got := <-said; got != "a b" {
+		t.Errorf("waits for %q, want a and b", got)
+	}
+	h.end("a")
+	if got := <-said; got != "b" {
+		t.Errorf("waits for %q, want b", got)
+	}
+	start := time.Now()
+	h.end("b")
+	if err := <-ended; err != nil || len(said) > 0 {
+		t.Errorf("%v, and said %d things more", err, len(said))
+	}
+	t.Logf("returned %v after the end of the last build", time.Since(start))
+}
+
+// TestWaitIdleMissedEvent: a builder that tells nothing is asked again.
+func TestWaitIdleMissedEvent(t *testing.T) {
+	h, o := newHistory(t, "a")
+	h.events = nil
+	said, ended := waiting(t.Context(), o)
+	<-said
+	h.end("a")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWaitIdleEnds: with the context's error, or with why it cannot know.
+func TestWaitIdleEnds(t *testing.T) {
+	h, o := newHistory(t)
+	if err := WaitIdle(t.Context(), o, nil); err != nil {
+		t.Errorf("nobody builds: %v", err)
+	}
+	h.start("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	said, ended := waiting(ctx, o)
+	<-said
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the context was cancelled", err)
+	}
+	said, ended = waiting(t.Context(), o)
+	<-said
+	h.fails <- errors.New("going down")
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "going down") {
+		t.Errorf("got %v, want what the builder said", err)
+	}
+	o.Builder.Endpoints = nil
+	if err := WaitIdle(t.Context(), o, nil); err == nil {
+		t.Error("a builder that is not published is idle")
+	}
+}
