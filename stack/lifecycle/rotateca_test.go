@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -442,4 +443,62 @@ func TestReplaceCARefuses(t *testing.T) {
 	if _, ok := errors.AsType[*lifecycle.NotRunningError](err); !ok {
 		t.Errorf("a stack that does not run: %v", err)
 	}
+}
+
+// TestIntegrationReplaceCA replaces the CAs of a running stack while a build goes
+// on, twice, and takes it back once after the new leaves were served: with the
+// edge nothing is started again the first time, and what is, waits for the build.
+func TestIntegrationReplaceCA(t *testing.T) {
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		t.Run(string(serve), func(t *testing.T) {
+			d, config := edgeDeps(t)
+			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			up := upEdge(t, d, newSpec(t, config))
+			first := ids(t, d, serve.Services()...)
+			old := serials(t, d)
+			ended := longBuild(t, d, up)
+			out := mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+			if err := <-ended; err != nil {
+				t.Errorf("the build that went on: %v", err)
+			}
+			if kept := slices.Equal(first, ids(t, d, serve.Services()...)); kept != (serve == stack.ServeEdge) {
+				t.Errorf("containers are the same: %v", kept)
+			}
+			for name, serial := range serials(t, d) {
+				if serial == old[name] {
+					t.Errorf("%s is the same", name)
+				}
+			}
+			if !proves(out, "registry.impostor:") || !proves(out, "builder.replaced-ca:") {
+				t.Error("nothing has shown that the old CA is refused")
+			}
+			between := serials(t, d)
+			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseSwitch})
+			mustRotate(t, d, lifecycle.RotateOptions{Abort: true})
+			if got := serials(t, d); !maps.Equal(got, between) {
+				t.Errorf("taken back are %v, and there were %v", got, between)
+			}
+			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+		})
+	}
+}
+
+// mustRotate rotates, and shows how long each phase took.
+func mustRotate(t *testing.T, d lifecycle.Deps, opts lifecycle.RotateOptions) lifecycle.Rotated {
+	t.Helper()
+	out, err := lifecycle.Rotate(t.Context(), d, opts)
+	if err != nil || out.RolledBack || !out.Report.OK() {
+		t.Fatalf("%+v, %v, failed: %+v", out.Steps, err, out.Report.Failed())
+	}
+	for _, p := range out.Phases {
+		t.Logf("%s: %v, %v", p.Phase, p.Took.Round(time.Millisecond), p.Changes)
+	}
+	return out
+}
+
+// proves reports whether a check held whose ID begins like that.
+func proves(out lifecycle.Rotated, prefix string) bool {
+	return slices.ContainsFunc(out.Report.Checks, func(c stack.Check) bool {
+		return c.Outcome == stack.Holds && strings.HasPrefix(c.ID, prefix)
+	})
 }
