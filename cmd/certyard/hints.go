@@ -192,7 +192,7 @@ func pkiHints() []hintFor {
 			return []string{fmt.Sprintf("restore %s from a backup, or remove it and its other half (copy them first); nothing was changed", e.File)}
 		}),
 		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
-		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed", newCA),
+		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed", `or "certyard rotate --ca --yes" makes a CA that may, for a stack that runs; then "certyard up" gives the servers the names`),
 		on(func(e *pki.ForeignError) []string {
 			if e.CA == "" {
 				return []string{"restore ca/ca.crt and ca/ca.key from a backup; nothing was changed", newCA}

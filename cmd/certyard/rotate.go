@@ -70,6 +70,13 @@ func (a *app) rotate(c *cli.Context) error {
 	}
 	defer done()
 	replaces := opts.AllCAs || len(opts.CAs) > 0
+	if replaces {
+		spec, err := a.spec(c)
+		if err != nil {
+			return err
+		}
+		opts.Wanted = &spec
+	}
 	if a.global.dryRun || replaces && !c.Bool("yes") {
 		if err := a.planRotate(c.Context, d, opts); err != nil || a.global.dryRun {
 			return err

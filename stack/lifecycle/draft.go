@@ -52,6 +52,7 @@ type draft struct {
 	back      bool          // the CAs before are put in force again
 	exchanged *pki.Material // what this draft takes out of force
 	staged    []pki.Step    // what it makes for later
+	wanted    *stack.Spec   // whose names that may sign; nil: spec
 	// newPasswords are the users whose generated password is replaced.
 	newPasswords []string
 	// barred are the clients that are removed without a new client CA, for

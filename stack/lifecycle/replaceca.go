@@ -66,8 +66,9 @@ func sameRotation(a, b *stack.Rotation) bool {
 }
 
 // begin returns what makes a draft the one that stages new CAs.
-func begin(r stack.Rotation) func(*draft) error {
+func begin(r stack.Rotation, wanted *stack.Spec) func(*draft) error {
 	return func(dr *draft) error {
+		dr.wanted = wanted
 		if dr.rotation != nil {
 			return &OpenRotationError{Rotation: *dr.rotation}
 		}
@@ -93,12 +94,9 @@ func (dr *draft) stage(ctx context.Context, d Deps, keys *caKeys) error {
 	if dr.phase != stack.PhaseStage {
 		return nil
 	}
-	plan := dr.plan
-	plan.CAs = slices.Clone(plan.CAs)
-	for i := range plan.CAs {
-		if ca := &plan.CAs[i]; slices.Contains(dr.rotation.CAs, ca.Name) {
-			ca.Replace, ca.Cross, ca.Generation = causeReplaced, true, dr.generation(ca.Name)+1
-		}
+	plan, err := dr.planNext()
+	if err != nil {
+		return err
 	}
 	have := dr.material
 	have.CAs = maps.Clone(have.CAs)
@@ -132,6 +130,41 @@ func (dr *draft) stage(ctx context.Context, d Deps, keys *caKeys) error {
 		dr.aside.Cross = next.Cross
 	}
 	return nil
+}
+
+// planNext plans the CAs to come. They may sign every name that is wanted, also
+// such that the leaves do not have yet.
+func (dr *draft) planNext() (pki.Plan, error) {
+	plan, wanted := dr.plan, dr.spec
+	if dr.wanted != nil {
+		wanted = *dr.wanted
+	}
+	names, err := wanted.PKIPlan(dr.facts, dr.clients)
+	if err != nil {
+		return plan, err
+	}
+	plan.CAs = slices.Clone(plan.CAs)
+	for i := range plan.CAs {
+		ca := &plan.CAs[i]
+		if !slices.Contains(dr.rotation.CAs, ca.Name) {
+			continue
+		}
+		ca.Replace, ca.Generation = causeReplaced, dr.generation(ca.Name)+1
+		ca.Cross = dr.mayCross(names)
+		if j := slices.IndexFunc(names.CAs, func(other pki.CAPlan) bool { return other.Name == ca.Name }); j >= 0 {
+			ca.Constraints = names.CAs[j].Constraints
+		}
+	}
+	return plan, nil
+}
+
+// mayCross reports whether the CA in force may sign the names of every planned
+// server. Where it may not, whoever trusts it alone would refuse them.
+func (dr *draft) mayCross(plan pki.Plan) bool {
+	ca := dr.material.CAs[pki.CAName]
+	return ca != nil && !slices.ContainsFunc(plan.Leaves, func(leaf pki.LeafPlan) bool {
+		return len(pki.ConstraintsOf(ca.Cert).Uncovered(leaf.SANs)) > 0
+	})
 }
 
 // causeReplaced is why CAs are replaced.

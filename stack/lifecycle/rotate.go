@@ -28,6 +28,9 @@ type RotateOptions struct {
 	// of the above goes with it.
 	CAs    []string
 	AllCAs bool
+	// Wanted is the spec whose names new CAs may sign, as the config has it
+	// now; nil is the recorded one. The leaves get new names from the next Up.
+	Wanted *stack.Spec
 	// Bake is how long both CAs are trusted once nothing depends on the old
 	// ones any more. Compromised leaves it out, and has every daemon forget
 	// the old CA at once.

@@ -259,7 +259,7 @@ func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error
 		return "staged before", nil
 	}
 	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Compromised: r.opts.Compromised}
-	if err := r.change(ctx, say, begin(open)); err != nil {
+	if err := r.change(ctx, say, begin(open, r.opts.Wanted)); err != nil {
 		return "", err
 	}
 	p, err := recorded(r.Store)

@@ -409,6 +409,29 @@ func TestReplaceCARollsBack(t *testing.T) {
 	}
 }
 
+// TestReplaceCAForNames: a host that the CA may not sign becomes one that the
+// next CA may. Then nothing bridges the two, and the builder learns it anew.
+func TestReplaceCAForNames(t *testing.T) {
+	config := caConfigs()["edge"]
+	d, _, _ := caStack(t, config)
+	config.Name, config.Registry.Hosts = "quiet", []string{"registry.example.org"}
+	spec := newSpec(t, config)
+	_, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{})
+	if _, ok := errors.AsType[*pki.ConstraintError](err); !ok {
+		t.Fatalf("before: %v", err)
+	}
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Wanted: &spec})
+	if got := d.Engine.(*runningEngine).stopped; !slices.Equal(got, []string{stack.Builder}) {
+		t.Errorf("stopped were %v", got)
+	}
+	if readAt(t, d, stack.FileCross) != nil {
+		t.Error("the old CA has signed the new one, and its clients refuse the name")
+	}
+	if res, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); err != nil || !res.Report.OK() {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 // TestReplaceCARefuses: what cannot be done is said before anything begins.
 func TestReplaceCARefuses(t *testing.T) {
 	d, _, _ := caStack(t, caConfigs()["daemon"])
