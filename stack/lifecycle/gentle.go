@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/render"
 	"github.com/certyard/certyard/stack/smoke"
 )
@@ -38,30 +39,33 @@ func (u *upRun) calm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	restarts, err := u.restarts(ctx)
-	if err != nil || len(restarts) == 0 && !u.draft.spec.Serve.NeedsIdle(changes.Replaced) {
+	restarts, builds, err := u.restarts(ctx)
+	if err != nil || !builds || len(restarts) == 0 && !u.draft.spec.Serve.NeedsIdle(changes.Replaced) {
 		return err
 	}
 	return u.idle(ctx)
 }
 
 // restarts returns the running services that read at their start what is
-// different now.
-func (u *upRun) restarts(ctx context.Context) ([]string, error) {
+// different now, and whether the builder runs, so that somebody may build.
+func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err error) {
 	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var out []string
 	for _, service := range u.draft.spec.Serve.Services() {
 		material := render.MaterialOf(u.draft.spec, u.draft.facts, u.draft.files, service)
 		for _, c := range containers {
-			if c.Service == service && c.State == "running" && c.Labels[render.MaterialLabel] != material {
+			if c.Service != service || c.State != "running" {
+				continue
+			}
+			builds = builds || service == stack.Builder
+			if c.Labels[render.MaterialLabel] != material {
 				out = append(out, service)
 			}
 		}
 	}
-	return out, nil
+	return out, builds, nil
 }
 
 // stopIdle stops the daemons that have to be started again, at the very moment
@@ -71,12 +75,14 @@ func (u *upRun) stopIdle(ctx context.Context) error {
 	if u.gentle == nil {
 		return nil
 	}
-	restarts, err := u.restarts(ctx)
+	restarts, builds, err := u.restarts(ctx)
 	if err != nil || len(restarts) == 0 {
 		return err
 	}
-	if err := u.idle(ctx); err != nil {
-		return err
+	if builds {
+		if err := u.idle(ctx); err != nil {
+			return err
+		}
 	}
 	return u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
 }

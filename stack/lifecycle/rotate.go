@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/render"
@@ -116,12 +117,15 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 		out.Open = open
 		return out, &OpenRotationError{Rotation: *open}
 	}
-	r := &rotation{Deps: d, opts: opts, prior: p}
-	if out, err = r.plan(ctx); err != nil || !out.Due {
-		return out, err
-	}
 	containers, err := d.Engine.Containers(ctx, p.state.Spec.Name)
 	if err != nil {
+		return out, err
+	}
+	r := &rotation{Deps: d, opts: opts, prior: p}
+	if err := r.finish(ctx, containers); err != nil {
+		return out, err
+	}
+	if out, err = r.plan(ctx); err != nil || !out.Due {
 		return out, err
 	}
 	if len(containers) == 0 {
@@ -229,6 +233,48 @@ func (r *rotation) renew(leaf pki.LeafPlan) string {
 	default:
 		return ""
 	}
+}
+
+// finish has the daemons follow the files, where an earlier run was interrupted
+// after it had written them: a daemon that somebody has stopped is left alone.
+func (r *rotation) finish(ctx context.Context, containers []compose.Container) error {
+	behind, err := r.behind(containers)
+	if err != nil || !behind {
+		return err
+	}
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, gentle: r.opts.gentle()})
+	if err == nil && res.Report != nil && !res.Report.OK() {
+		err = &NotSoundError{Report: *res.Report}
+	}
+	if err == nil {
+		r.prior, err = recorded(r.Store)
+	}
+	return err
+}
+
+// behind reports whether a container was made for other files than those that
+// are there, or was made and never started.
+func (r *rotation) behind(containers []compose.Container) (bool, error) {
+	spec, facts := r.prior.state.Spec, r.prior.state.Facts
+	var files []stack.File
+	for _, c := range spec.Serve.Consumers() {
+		for _, path := range c.Files {
+			data, err := r.Store.Read(path)
+			if err != nil {
+				return false, err
+			}
+			if data != nil {
+				files = append(files, stack.File{Path: path, Data: data})
+			}
+		}
+	}
+	for _, c := range containers {
+		ours := slices.Contains(spec.Serve.Services(), c.Service)
+		if ours && (c.State == "created" || c.Labels[render.MaterialLabel] != render.MaterialOf(spec, facts, files, c.Service)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // preflight proves the stack as it is. What is broken already must not look as

@@ -190,6 +190,41 @@ func TestRotateWaits(t *testing.T) {
 	}
 }
 
+// TestRotateFinishes: a run that was killed after it had written the files is
+// finished first, wherever it had stopped; a daemon that somebody has stopped is
+// not started.
+func TestRotateFinishes(t *testing.T) {
+	for name, c := range map[string]struct {
+		label, state string
+		started      bool
+	}{
+		"before the daemon was stopped": {"old", "running", true},
+		"before it was made anew":       {"old", "exited", true},
+		"before it was started":         {"", "created", true},
+		"stopped by somebody":           {"", "exited", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := rotateDeps(t, claims(sound))
+			mustUp(t, d, stack.Config{Name: "quiet"})
+			engine := d.Engine.(*runningEngine)
+			registry := slices.IndexFunc(engine.containers, func(c compose.Container) bool { return c.Service == stack.Registry })
+			engine.containers[registry].State = c.state
+			if c.label != "" {
+				engine.containers[registry].Labels = types.Labels{"io.certyard.material": c.label}
+			}
+			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{})
+			if err != nil || out.Due {
+				t.Errorf("due %v, %v", out.Due, err)
+			}
+			for _, has := range engine.containers {
+				if has.Service == stack.Registry && (has.State == "running") != c.started {
+					t.Errorf("the registry is %s", has.State)
+				}
+			}
+		})
+	}
+}
+
 // TestRotateRollsBack: what does not hold afterwards is put back, and that is
 // proven.
 func TestRotateRollsBack(t *testing.T) {

@@ -108,9 +108,17 @@ func (r *caRotation) check(ctx context.Context) error {
 		}
 	}
 	containers, err := r.Engine.Containers(ctx, spec.Name)
-	if err == nil && len(containers) == 0 {
-		err = &NotRunningError{Why: "the stack does not run"}
+	switch {
+	case err != nil:
+		return err
+	case len(containers) == 0:
+		return &NotRunningError{Why: "the stack does not run"}
+	case open != nil: // the phase that it is in is gone through again
+		return nil
 	}
+	before := &rotation{Deps: r.Deps, opts: r.opts, prior: r.prior}
+	err = before.finish(ctx, containers)
+	r.prior = before.prior
 	return err
 }
 
