@@ -1,0 +1,256 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/certyard/certyard/stack"
+)
+
+// fullSweep, set to "full", has the sweep stop at every point instead of some.
+const fullSweep = "CERTYARD_SWEEP"
+
+// sweepCommand is a command that may be disturbed anywhere. The same command
+// has to finish what it began.
+type sweepCommand struct {
+	args  []string
+	fresh bool     // it begins where there is no stack, else with one that runs
+	stops bool     // it starts nothing
+	after []string // and then this has nothing to do
+	says  string   // which it says
+}
+
+var (
+	initMutual = []string{"init", "--tls", "mutual", "--serve", "SERVE"}
+	upMutual   = []string{"up", "--tls", "mutual", "--serve", "SERVE"}
+)
+
+// sweepCommands are the rows of the sweep. SERVE is the way to serve.
+var sweepCommands = []sweepCommand{
+	{args: initMutual, fresh: true, stops: true, after: initMutual},
+	{args: upMutual, fresh: true, after: upMutual},
+	{args: []string{"rotate", "--all"}, after: []string{"rotate"}, says: "nothing is due"},
+	{args: []string{"rotate", "--passwords"}, after: []string{"rotate"}, says: "nothing is due"},
+}
+
+func (c sweepCommand) String() string {
+	text, _, _ := strings.Cut(strings.Join(c.args, " "), " --tls")
+	return text
+}
+
+// sweep is one command on one stack.
+type sweep struct {
+	*yard
+	sweepCommand
+	serve  stack.Serve
+	tmp    string
+	want   map[string]string // how the state directory has to look in the end
+	counts map[string]int    // the points of an undisturbed run, by kind
+}
+
+// TestIntegrationSweep disturbs the real binary, on the real engine, at every
+// point of every command: it is killed, the disk fails, the connection to the
+// engine is cut. See the fields of a row for what must hold then. It takes some
+// points of each row; with CERTYARD_SWEEP=full, as make sweep has it, all.
+func TestIntegrationSweep(t *testing.T) {
+	full := os.Getenv(fullSweep) == "full"
+	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
+		t.Run(string(serve), func(t *testing.T) {
+			t.Parallel()
+			for _, command := range sweepCommands {
+				t.Run(command.String(), func(t *testing.T) {
+					s := newSweep(t, command, serve)
+					for _, d := range disturbances {
+						if d.applies(command) {
+							t.Run(d.name, func(t *testing.T) { s.row(t, d, s.points(d, full)) })
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// applies reports whether a command can come to points of the kind.
+func (d disturbance) applies(c sweepCommand) bool {
+	return !c.stops || d.kind != kindRequest && d.kind != kindAnswer
+}
+
+func newSweep(t *testing.T, command sweepCommand, serve stack.Serve) *sweep {
+	t.Helper()
+	var y *yard
+	t.Cleanup(func() { y.removeImages() })
+	tmp := t.TempDir()
+	y = newYard(t)
+	y.env = []string{"TMPDIR=" + tmp}
+	s := &sweep{yard: y, sweepCommand: command, serve: serve, tmp: tmp}
+	if !s.fresh {
+		s.must(exitOK, s.words(upMutual)...)
+		s.must(exitOK, s.words(s.args)...)
+	}
+	out := s.disturb(disturbance{}, 0, s.words(s.args)...)
+	tree, err := s.tree()
+	if out.status != exitOK || err != nil {
+		t.Fatalf("%v: %+v, %v", s.sweepCommand, out.result, err)
+	}
+	s.counts, s.want = out.counts, outline(tree)
+	if broken := s.broken(s.tmp, s.want); len(broken) > 0 {
+		t.Fatalf("undisturbed: %s", strings.Join(broken, "\n"))
+	}
+	if !s.stops {
+		s.remember()
+	}
+	s.reset()
+	return s
+}
+
+// points returns where the command is disturbed: everywhere, until it ends before
+// a point, or at the first one, the last one and those between.
+func (s *sweep) points(d disturbance, full bool) []int {
+	count, some := s.counts[d.kind], 3
+	var out []int
+	if full {
+		for n := range 2 * count { // it may come to more points than it did undisturbed
+			out = append(out, n+1)
+		}
+		return out
+	}
+	for i := range min(some, count) {
+		out = append(out, 1+i*(count-1)/max(1, min(some, count)-1))
+	}
+	return out
+}
+
+// reset removes the stack of a command that begins without one.
+func (s *sweep) reset() {
+	if s.fresh {
+		s.must(exitOK, "down", "--volumes", "--purge", "--yes")
+	}
+}
+
+// restore makes a stack again that a command can be tried on.
+func (s *sweep) restore() {
+	if s.fresh || s.run(s.words(upMutual)...).status != exitOK {
+		s.must(exitOK, "down", "--volumes", "--purge", "--yes")
+	}
+	if !s.fresh {
+		s.must(exitOK, s.words(upMutual)...)
+	}
+}
+
+// words returns arguments for this way to serve.
+func (s *sweep) words(args []string) []string {
+	return strings.Fields(strings.ReplaceAll(strings.Join(args, " "), "SERVE", string(s.serve)))
+}
+
+// row is one way to disturb a command, at all points or at some.
+type row struct {
+	points, killed, failed, tolerated, finished, wrong int
+}
+
+func (s *sweep) row(t *testing.T, d disturbance, points []int) {
+	mine := *s // its messages and failures are this test's
+	yard := *s.yard
+	yard.t, mine.yard = t, &yard
+	var r row
+	began := time.Now()
+	for _, n := range points {
+		what, wrong := mine.trial(d, n, &r)
+		for _, w := range wrong {
+			t.Errorf("%v, serve: %s, %s %d (%s): %s", s.sweepCommand, s.serve, d.name, n, what, w)
+		}
+		if len(wrong) > 0 {
+			r.wrong++
+			mine.restore()
+		}
+		if what == "" {
+			break
+		}
+	}
+	t.Logf("| %-18v | %-6s | %-22s | %4d | %4d | %4d | %4d | %4d | %4d | %6.1f s |",
+		s.sweepCommand, s.serve, d.name, r.points, r.killed, r.failed, r.tolerated, r.finished, r.wrong, time.Since(began).Seconds())
+}
+
+// trial disturbs the command at one point, and looks at what it leaves, at what
+// the same command makes of that, and that then nothing is left to do. It
+// returns what the point was, "" when the command ended before, and what was
+// wrong.
+func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string) {
+	out := s.disturb(d, n, s.words(s.args)...)
+	if out.hit == "" {
+		if out.status != exitOK {
+			wrong = []string{"undisturbed: " + out.String()}
+		}
+		s.reset()
+		return "", wrong
+	}
+	r.points++
+	wrong = append(s.broken(s.tmp, s.want), s.outcome(d, out.result, r)...)
+	if again := s.run(s.words(s.args)...); again.status != exitOK {
+		return out.hit, append(wrong, "the same command again: "+again.String())
+	}
+	r.finished++
+	wrong = append(wrong, s.ended()...)
+	s.reset()
+	return out.hit, wrong
+}
+
+// outcome counts how a disturbed command ended, and lists what of it is wrong.
+func (s *sweep) outcome(d disturbance, out result, r *row) (wrong []string) {
+	switch {
+	case d.kills():
+		if out.status != -1 {
+			return []string{"it was not killed: " + out.String()}
+		}
+		r.killed++
+		return nil
+	case out.status == exitOK:
+		r.tolerated++
+		return nil
+	case out.status != exitFailed || !strings.Contains(out.stderr, "certyard: error: "):
+		wrong = append(wrong, "it failed without a clear error: "+out.String())
+	case d.errno == syscall.ENOSPC && !strings.Contains(out.stderr, "certyard: hint: make room on the disk"):
+		wrong = append(wrong, "no hint speaks of space: "+out.String())
+	}
+	r.failed++
+	if _, err := os.Stat(s.state(commitPath)); err == nil || s.fresh {
+		return wrong // what is committed is completed by the next command
+	}
+	if smoke := s.run("smoke"); smoke.status != exitOK {
+		wrong = append(wrong, "then the proof does not hold: "+out.String()+smoke.String())
+	}
+	return wrong
+}
+
+// ended lists what is not as after an undisturbed run.
+func (s *sweep) ended() []string {
+	before, err := s.tree()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	wrong := append(s.broken(s.tmp, s.want), differ(outline(before), s.want)...)
+	after := s.run(s.words(s.after)...)
+	if after.status != exitOK || !strings.Contains(after.stderr, s.says) {
+		wrong = append(wrong, fmt.Sprintf("%v: %v", s.after, after))
+	}
+	now, err := s.tree()
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	wrong = append(wrong, idle(before, now)...)
+	if s.stops {
+		return wrong
+	}
+	if smoke := s.run("smoke"); smoke.status != exitOK {
+		wrong = append(wrong, "in the end the proof does not hold: "+smoke.String())
+	}
+	return wrong
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("exit status %d\n%s%s", r.status, r.stdout, r.stderr)
+}
