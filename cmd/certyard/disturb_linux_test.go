@@ -20,6 +20,7 @@ type disturbance struct {
 	errno   syscall.Errno // the call fails with it; without, and without cut, the process is killed
 	onwards bool          // and so does every later one
 	cut     bool          // the connection to the engine ends
+	few     int           // so many points are in the sample
 }
 
 func (d disturbance) kills() bool { return d.errno == 0 && !d.cut }
@@ -27,14 +28,14 @@ func (d disturbance) kills() bool { return d.errno == 0 && !d.cut }
 // disturbances are the columns of the sweep.
 var disturbances = []disturbance{
 	{name: "killed at sync", kind: kindSync},
-	{name: "killed at place", kind: kindPlace},
+	{name: "killed at place", kind: kindPlace, few: 2},
 	{name: "killed at make", kind: kindMake},
 	{name: "killed at write", kind: kindWrite},
 	{name: "killed at mode", kind: kindMode},
 	{name: "killed before request", kind: kindRequest},
-	{name: "killed before answer", kind: kindAnswer},
+	{name: "killed before answer", kind: kindAnswer, few: 1},
 	{name: "ENOSPC from sync on", kind: kindSync, errno: syscall.ENOSPC, onwards: true},
-	{name: "ENOSPC from write on", kind: kindWrite, errno: syscall.ENOSPC, onwards: true},
+	{name: "ENOSPC from write on", kind: kindWrite, errno: syscall.ENOSPC, onwards: true, few: 1},
 	{name: "ENOSPC from make on", kind: kindMake, errno: syscall.ENOSPC, onwards: true},
 	{name: "ENOSPC at place", kind: kindPlace, errno: syscall.ENOSPC},
 	{name: "EIO at sync", kind: kindSync, errno: syscall.EIO},
@@ -43,7 +44,7 @@ var disturbances = []disturbance{
 	{name: "EIO at place", kind: kindPlace, errno: syscall.EIO},
 	{name: "EIO from place on", kind: kindPlace, errno: syscall.EIO, onwards: true},
 	{name: "cut before request", kind: kindRequest, cut: true},
-	{name: "cut before answer", kind: kindAnswer, cut: true},
+	{name: "cut before answer", kind: kindAnswer, cut: true, few: 1},
 }
 
 // disturbed is how a disturbed process fared.
