@@ -125,7 +125,7 @@ func (y *yard) broken(tmp string, want map[string]string) []string {
 	if err != nil {
 		out = append(out, "reading through the stage: "+err.Error())
 	}
-	out = append(out, pairsBroken("for readers of certyard", visible)...)
+	out = append(out, pairsBroken("for readers of certyard", visible, want)...)
 	raw := map[string][]byte{}
 	for name, e := range tree {
 		if !strings.HasPrefix(name, stagePath+"/") {
@@ -133,7 +133,7 @@ func (y *yard) broken(tmp string, want map[string]string) []string {
 		}
 	}
 	if _, pending := tree[commitPath]; !pending {
-		out = append(out, pairsBroken("on the disk", raw)...)
+		out = append(out, pairsBroken("on the disk", raw, want)...)
 		out = append(out, y.dial(stack.Builder, raw)...)
 	}
 	out = append(out, y.dial(stack.Registry, raw)...)
@@ -167,16 +167,17 @@ func wider(mode, than string) bool {
 	return false
 }
 
-// pairsBroken lists the keys whose certificate is another one's or missing.
-func pairsBroken(whose string, files map[string][]byte) []string {
+// pairsBroken lists the keys and certificates that do not fit or stand alone,
+// where both are to be in the end.
+func pairsBroken(whose string, files map[string][]byte, want map[string]string) []string {
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		certificate, isKey := certificateOf(name)
-		if !isKey {
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		certificate, isKey := certificateOf(key)
+		if !isKey || files[key] == nil && files[certificate] == nil {
 			continue
 		}
-		if _, err := tls.X509KeyPair(files[certificate], files[name]); err != nil {
-			out = append(out, fmt.Sprintf("%s: %s and %s are no pair: %v", whose, certificate, name, err))
+		if _, err := tls.X509KeyPair(files[certificate], files[key]); err != nil {
+			out = append(out, fmt.Sprintf("%s: %s and %s are no pair: %v", whose, certificate, key, err))
 		}
 	}
 	return out
