@@ -3,7 +3,7 @@
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help up down build test check bench bench-issue golden daemons setup clean fuzz vuln
+.PHONY: help up down build test sweep check bench bench-issue golden daemons setup clean fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: daemons ## everything that the gate runs: checks, then all tests with Dock
 	scripts/tools
 	$(MAKE) check
 	CERTYARD_REQUIRE_DOCKER=1 $(GO) test -race -shuffle=on -timeout 40m ./...
+
+SWEEP ?= .
+
+sweep: daemons ## kill and disturb every command at every point (hours; SWEEP=daemon/init: a part of it)
+	CERTYARD_REQUIRE_DOCKER=1 CERTYARD_SWEEP=full $(GO) test ./cmd/certyard -run 'TestIntegrationSweep/$(SWEEP)' -v -count 1 -timeout 24h
 
 check: ## formatting, vet, modules, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo 'gofmt would change:' $$(gofmt -l .); exit 1; }

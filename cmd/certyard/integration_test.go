@@ -56,6 +56,7 @@ type yard struct {
 	dir  string // the working directory
 	name string
 	cred *syscall.Credential
+	env  []string // for every call, besides the usual
 
 	images []string // to be removed with the test
 }
@@ -108,6 +109,7 @@ func (y *yard) command(args ...string) *exec.Cmd {
 	cmd.Dir = y.dir
 	cmd.Env = append(os.Environ(), "CERTYARD_DAEMONS="+daemons, "HOME="+y.dir,
 		"CERTYARD_IMAGES=bundled", "CERTYARD_REGISTRY_PUBLISH=127.0.0.1:0", "CERTYARD_BUILDER_PUBLISH=127.0.0.1:0")
+	cmd.Env = append(cmd.Env, y.env...)
 	if y.cred != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: y.cred}
 	}

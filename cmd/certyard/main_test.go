@@ -37,10 +37,15 @@ var update = func() func() bool {
 	return func() bool { return flag.Lookup("update").Value.String() == "true" }
 }()
 
+// watchedCommand runs the command of its arguments so that a test can decide
+// about its system calls.
+const watchedCommand = "certyard-watched"
+
 func TestMain(m *testing.M) {
 	testscript.Main(tidy{m}, map[string]func(){
 		"certyard":           main,
 		"certyard-as-nobody": mainAsNobody,
+		watchedCommand:       mainWatched,
 	})
 }
 

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/certyard/certyard/stack"
+)
+
+// fullSweep, set to "full", has the sweep stop at every point instead of some.
+const fullSweep = "CERTYARD_SWEEP"
+
+// sweepCommand is a command that may be disturbed anywhere. The same command
+// has to finish what it began.
+type sweepCommand struct {
+	args  []string
+	fresh bool     // it begins where there is no stack, else with one that runs
+	stops bool     // it starts nothing
+	after []string // and then this has nothing to do
+	says  string   // which it says
+
+	// refuses is that rotate proves the stack before it completes what it began
+	// itself, so that after some points only up goes on. The sweep fails once
+	// that is not so any more.
+	refuses bool
+	// few are the ways to serve for which the sample has this command.
+	few []stack.Serve
+}
+
+var (
+	initMutual = []string{"init", "--tls", "mutual", "--serve", "SERVE"}
+	upMutual   = []string{"up", "--tls", "mutual", "--serve", "SERVE"}
+)
+
+// sweepCommands are the rows of the sweep. SERVE is the way to serve.
+var sweepCommands = []sweepCommand{
+	{args: initMutual, fresh: true, stops: true, after: initMutual, few: []stack.Serve{stack.ServeEdge}},
+	{args: upMutual, fresh: true, after: upMutual, few: []stack.Serve{stack.ServeEdge}},
+	{args: []string{"rotate", "--all"}, after: []string{"rotate"}, says: "nothing is due", refuses: true, few: []stack.Serve{stack.ServeEdge, stack.ServeDaemon}},
+	{args: []string{"rotate", "--passwords"}, after: []string{"rotate"}, says: "nothing is due", refuses: true},
+}
+
+func (c sweepCommand) String() string {
+	text, _, _ := strings.Cut(strings.Join(c.args, " "), " --tls")
+	return text
+}
+
+// sweep is one command on one stack.
+type sweep struct {
+	*yard
+	sweepCommand
+	serve  stack.Serve
+	tmp    string
+	want   map[string]string // how the state directory has to look in the end
+	counts map[string]int    // the points of an undisturbed run, by kind
+}
+
+// TestIntegrationSweep disturbs the real binary, on the real engine, at every
+// point of every command: it is killed, the disk fails, the connection to the
+// engine is cut. See the fields of a row for what must hold then. It takes some
+// points of each row; with CERTYARD_SWEEP=full, as make sweep has it, all.
+func TestIntegrationSweep(t *testing.T) {
+	full := os.Getenv(fullSweep) == "full"
+	t.Logf("| %-18s | %-6s | %-22s | %s", "command", "serve", "disturbance", "points | killed | failed | unharmed  | finished | with up | wrong |     time |")
+	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
+		t.Run(string(serve), func(t *testing.T) {
+			t.Parallel()
+			for _, command := range sweepCommands {
+				if full || slices.Contains(command.few, serve) {
+					t.Run(command.String(), func(t *testing.T) { newSweep(t, command, serve).rows(t, full) })
+				}
+			}
+		})
+	}
+}
+
+// rows disturbs the command in every way that it can be.
+func (s *sweep) rows(t *testing.T, full bool) {
+	onlyUp := 0
+	for _, d := range disturbances {
+		points := s.points(d, full)
+		if len(points) == 0 {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) { onlyUp += s.row(t, d, points).onlyUp })
+	}
+	if full && s.refuses && onlyUp == 0 && !t.Failed() {
+		t.Errorf("%v, serve: %s: it always goes on by itself, so that refuses is not needed any more", s.sweepCommand, s.serve)
+	}
+}
+
+func newSweep(t *testing.T, command sweepCommand, serve stack.Serve) *sweep {
+	t.Helper()
+	var y *yard
+	t.Cleanup(func() { y.removeImages() })
+	tmp := t.TempDir()
+	y = newYard(t)
+	y.env = []string{"TMPDIR=" + tmp}
+	s := &sweep{yard: y, sweepCommand: command, serve: serve, tmp: tmp}
+	if !s.fresh {
+		s.must(exitOK, s.words(upMutual)...)
+	}
+	out := s.disturb(disturbance{}, 0, s.words(s.args)...)
+	tree, err := s.tree()
+	if out.status != exitOK || err != nil {
+		t.Fatalf("%v: %+v, %v", s.sweepCommand, out.result, err)
+	}
+	s.counts, s.want = out.counts, outline(tree)
+	t.Logf("%v, serve: %s: points %v", s.sweepCommand, s.serve, s.counts)
+	if broken := s.broken(s.tmp, s.want); len(broken) > 0 {
+		t.Fatalf("undisturbed: %s", strings.Join(broken, "\n"))
+	}
+	if !s.stops {
+		s.remember()
+	}
+	s.reset()
+	return s
+}
+
+// points returns where the command is disturbed: everywhere, until it ends before
+// a point, or at a few that are spread evenly. What starts nothing is fast, what
+// starts and removes a whole stack each time is slow.
+func (s *sweep) points(d disturbance, full bool) []int {
+	var out []int
+	count, few := s.counts[d.kind], d.few
+	switch {
+	case s.stops:
+		few = 2
+	case s.fresh && d.kills():
+		few = min(few, 1)
+	case s.fresh:
+		few = 0
+	}
+	switch few = min(few, count); {
+	case full:
+		for n := range 2 * count { // it may come to more points than it did undisturbed
+			out = append(out, n+1)
+		}
+	case few == 1:
+		out = append(out, (count+1)/2)
+	default:
+		for i := range few {
+			out = append(out, 1+i*(count-1)/(few-1))
+		}
+	}
+	return out
+}
+
+// reset removes the stack of a command that begins without one.
+func (s *sweep) reset() {
+	if s.fresh {
+		s.must(exitOK, "down", "--volumes", "--purge", "--yes")
+	}
+}
+
+// restore makes a stack again that a command can be tried on.
+func (s *sweep) restore() {
+	if s.fresh || s.run(s.words(upMutual)...).status != exitOK {
+		s.must(exitOK, "down", "--volumes", "--purge", "--yes")
+	}
+	if !s.fresh {
+		s.must(exitOK, s.words(upMutual)...)
+	}
+}
+
+// words returns arguments for this way to serve.
+func (s *sweep) words(args []string) []string {
+	return strings.Fields(strings.ReplaceAll(strings.Join(args, " "), "SERVE", string(s.serve)))
+}
+
+// row is one way to disturb a command, at all points or at some.
+//
+// Of the points that it came to, at some the process was killed, at some it
+// failed, and some did it no harm. The same command then finished, sometimes
+// only after up; what was wrong is counted once for each point.
+type row struct {
+	points, killed, failed, unharmed, finished, onlyUp, wrong int
+}
+
+func (s *sweep) row(t *testing.T, d disturbance, points []int) row {
+	mine := *s // its messages and failures are this test's
+	yard := *s.yard
+	yard.t, mine.yard = t, &yard
+	var r row
+	began := time.Now()
+	for _, n := range points {
+		what, wrong := mine.trial(d, n, &r)
+		for _, w := range wrong {
+			t.Errorf("%v, serve: %s, %s %d (%s): %s", s.sweepCommand, s.serve, d.name, n, what, w)
+		}
+		if len(wrong) > 0 {
+			r.wrong++
+			mine.restore()
+		}
+		if what == "" {
+			break
+		}
+	}
+	t.Logf("| %-18v | %-6s | %-22s | %6d | %6d | %6d | %9d | %8d | %7d | %5d | %6.1f s |", s.sweepCommand, s.serve, d.name,
+		r.points, r.killed, r.failed, r.unharmed, r.finished, r.onlyUp, r.wrong, time.Since(began).Seconds())
+	return r
+}
+
+// trial disturbs the command at one point, and looks at what it leaves, at what
+// the same command makes of that, and that then nothing is left to do. It
+// returns what the point was, "" when the command ended before, and what was
+// wrong.
+func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string) {
+	out := s.disturb(d, n, s.words(s.args)...)
+	if out.hit == "" {
+		if out.status != exitOK {
+			wrong = []string{"undisturbed: " + out.String()}
+		}
+		s.reset()
+		return "", wrong
+	}
+	r.points++
+	wrong = append(s.broken(s.tmp, s.want), s.outcome(d, out.result, r)...)
+	again := s.run(s.words(s.args)...)
+	if again.status == exitNotOK && s.refuses && s.run(s.words(upMutual)...).status == exitOK {
+		r.onlyUp++
+		again = s.run(s.words(s.args)...)
+	}
+	if again.status != exitOK {
+		return out.hit, append(wrong, "the same command again: "+again.String())
+	}
+	r.finished++
+	wrong = append(wrong, s.ended()...)
+	s.reset()
+	return out.hit, wrong
+}
+
+// outcome counts how a disturbed command ended, and lists what of it is wrong.
+func (s *sweep) outcome(d disturbance, out result, r *row) (wrong []string) {
+	switch {
+	case d.kills():
+		if out.status != -1 {
+			return []string{"it was not killed: " + out.String()}
+		}
+		r.killed++
+		return nil
+	case out.status == exitOK:
+		r.unharmed++
+		return nil
+	case out.status != exitFailed || !strings.Contains(out.stderr, "certyard: error: "):
+		wrong = append(wrong, "it failed without a clear error: "+out.String())
+	case d.errno == syscall.ENOSPC && !strings.Contains(out.stderr, "certyard: hint: make room on the disk"):
+		wrong = append(wrong, "no hint speaks of space: "+out.String())
+	}
+	r.failed++
+	if _, err := os.Stat(s.state(commitPath)); err == nil || s.fresh {
+		return wrong // what is committed is completed by the next command
+	}
+	if smoke := s.run("smoke"); smoke.status != exitOK {
+		wrong = append(wrong, "then the proof does not hold: "+out.String()+smoke.String())
+	}
+	return wrong
+}
+
+// ended lists what is not as after an undisturbed run.
+func (s *sweep) ended() []string {
+	before, err := s.tree()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	wrong := append(s.broken(s.tmp, s.want), differ(outline(before), s.want)...)
+	after := s.run(s.words(s.after)...)
+	if after.status != exitOK || !strings.Contains(after.stderr, s.says) {
+		wrong = append(wrong, fmt.Sprintf("%v: %v", s.after, after))
+	}
+	now, err := s.tree()
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	return append(wrong, idle(before, now)...)
+}
+
+// String leaves out what holds.
+func (r result) String() string {
+	var b strings.Builder
+	for line := range strings.Lines(r.stdout + r.stderr) {
+		if !strings.HasPrefix(line, "    ok ") {
+			b.WriteString(line)
+		}
+	}
+	return fmt.Sprintf("exit status %d\n%s", r.status, b.String())
+}
