@@ -148,13 +148,19 @@ func modesBroken(tree map[string]entry, want map[string]string) []string {
 		switch key := bytes.Contains(e.data, []byte("PRIVATE KEY-----")); {
 		case e.mode.IsDir() && e.mode.Perm()&0o077 != 0, key && e.mode.Perm()&0o177 != 0:
 			out = append(out, fmt.Sprintf("%s has mode %v", name, e.mode))
-		case want[name] == "" && key && !staged:
+		case want[name] == "" && key && !staged && !aside(name):
 			out = append(out, name+" holds a key and is not one of the stack's")
 		case want[name] != "" && wider(e.mode.String(), want[name]):
 			out = append(out, fmt.Sprintf("%s has mode %v, wider than in (%s)", name, e.mode, want[name]))
 		}
 	}
 	return out
+}
+
+// aside reports whether a file is of the CAs to come, or of those that were: they
+// are there while CAs are replaced, and gone in the end.
+func aside(name string) bool {
+	return strings.HasPrefix(name, stack.SetNext+"/") || strings.HasPrefix(name, stack.SetPrevious+"/")
 }
 
 // wider reports whether a mode in letters has one that the other has not.
@@ -171,7 +177,13 @@ func wider(mode, than string) bool {
 // where both are to be in the end.
 func pairsBroken(whose string, files map[string][]byte, want map[string]string) []string {
 	var out []string
-	for _, key := range slices.Sorted(maps.Keys(want)) {
+	keys := slices.Sorted(maps.Keys(want))
+	for name := range files {
+		if aside(name) && strings.HasSuffix(name, ".key") {
+			keys = append(keys, name)
+		}
+	}
+	for _, key := range keys {
 		certificate, isKey := certificateOf(key)
 		if !isKey || files[key] == nil && files[certificate] == nil {
 			continue
