@@ -16,7 +16,8 @@ func (a *app) statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show certificates, files and containers, without touching them",
 		Description: `Exits with 3 when a certificate is due, a file is not as written, a container
-does not run, or the replacement of a CA is open. It dials nothing: "certyard smoke" does.`,
+does not run, or the replacement of a CA is open. It dials nothing:
+"certyard smoke" does.`,
 		Action: func(c *cli.Context) error {
 			s, err := a.status(c.Context)
 			if err != nil {

@@ -238,6 +238,14 @@ func (r *rotation) renew(leaf pki.LeafPlan) string {
 // finish has the daemons follow the files, where an earlier run was interrupted
 // after it had written them: a daemon that somebody has stopped is left alone.
 func (r *rotation) finish(ctx context.Context, containers []compose.Container) error {
+	// The lock completes what was written in part, which is what daemons see.
+	release, err := r.Store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	if err := release(); err != nil {
+		return err
+	}
 	behind, err := r.behind(containers)
 	if err != nil || !behind {
 		return err
