@@ -259,6 +259,9 @@ func (a *app) rotated(out lifecycle.Rotated) error {
 	for _, s := range out.Plan {
 		a.ui.linef("  %-12s %s: %s", s.Action, s.Object, s.Cause)
 	}
+	if out.Report == nil && len(out.Phases) > 0 { // what was staged was taken back
+		return nil
+	}
 	if out.Report == nil {
 		a.ui.linef("the stack does not run; the next \"%s up\" starts it with what is new", a.invocation(out.Stack))
 		return nil

@@ -510,8 +510,8 @@ func TestIntegrationReplaceCA(t *testing.T) {
 func mustRotate(t *testing.T, d lifecycle.Deps, opts lifecycle.RotateOptions) lifecycle.Rotated {
 	t.Helper()
 	out, err := lifecycle.Rotate(t.Context(), d, opts)
-	if err != nil || out.RolledBack || !out.Report.OK() {
-		t.Fatalf("%+v, %v, failed: %+v", out.Steps, err, out.Report.Failed())
+	if err != nil || out.RolledBack || out.Report != nil && !out.Report.OK() {
+		t.Fatalf("%+v, %v, %+v", out.Steps, err, out.Report)
 	}
 	for _, p := range out.Phases {
 		t.Logf("%s: %v, %v", p.Phase, p.Took.Round(time.Millisecond), p.Changes)
@@ -524,4 +524,74 @@ func proves(out lifecycle.Rotated, prefix string) bool {
 	return slices.ContainsFunc(out.Report.Checks, func(c stack.Check) bool {
 		return c.Outcome == stack.Holds && strings.HasPrefix(c.ID, prefix)
 	})
+}
+
+// TestReplaceCAEncrypted: with encrypted keys the passphrase is needed once, when
+// the new CA is made, and the new keys are encrypted too, also after it was taken
+// back.
+func TestReplaceCAEncrypted(t *testing.T) {
+	for _, kind := range []string{"daemon", "daemon two-tier"} {
+		config := caConfigs()[kind]
+		config.PKI.CAKeys = "encrypted"
+		v := &verifier{}
+		d := rotateDeps(t, v)
+		v.dir = d.Store.Root()
+		asked := 0
+		d.CAKeysSet = true
+		d.Passphrase = func(stack.PKISpec, bool) ([]byte, error) { asked++; return []byte("correct horse"), nil }
+		config.Name = "quiet"
+		mustUp(t, d, config)
+		d.CAKeysSet = false // no flag says so any more
+		for _, paused := range []stack.Phase{stack.PhaseStage, stack.PhaseSwitch} {
+			before, err := d.Store.ReadAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked = 0
+			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: paused})
+			if asked != 1 {
+				t.Errorf("%s: the passphrase was asked for %d times", kind, asked)
+			}
+			mustRotate(t, d, lifecycle.RotateOptions{Abort: true})
+			sameFiles(t, d, before)
+		}
+		asked = 0
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseStage})
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+		if asked != 1 {
+			t.Errorf("%s: the passphrase was asked for %d times", kind, asked)
+		}
+		for _, path := range []string{stack.FileCAKey, stack.FileClientCAKey} {
+			if !strings.Contains(string(readAt(t, d, path)), "ENCRYPTED PRIVATE KEY") {
+				t.Errorf("%s is open", path)
+			}
+		}
+	}
+}
+
+// TestReplaceCAOffline: a root whose key was moved away is replaced by one whose
+// key is here, and comes back without it. An issuing CA needs it.
+func TestReplaceCAOffline(t *testing.T) {
+	d, _, _ := caStack(t, caConfigs()["daemon two-tier"])
+	if err := os.Remove(at(d, stack.FileCAKey)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAIssuing}})
+	if _, ok := errors.AsType[*pki.OfflineError](err); !ok {
+		t.Errorf("the issuing CA alone: %v", err)
+	}
+	before, err := d.Store.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseSwitch})
+	if readAt(t, d, stack.FileCAKey) == nil {
+		t.Error("the new root has no key")
+	}
+	mustRotate(t, d, lifecycle.RotateOptions{Abort: true})
+	sameFiles(t, d, before)
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+	if readAt(t, d, stack.FileCross) != nil {
+		t.Error("a root whose key is elsewhere has signed")
+	}
 }
