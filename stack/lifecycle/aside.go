@@ -35,6 +35,7 @@ func (p prior) loadAside(store Store) (aside, error) {
 			out.paths = append(out.paths, path)
 		}
 	}
+	open.Phase = observed(*open, out.paths, files)
 	for _, name := range open.CAs {
 		if out.CAs[name], err = p.asidePair(store, files, open.Set(), name); err != nil {
 			return out, err
@@ -55,6 +56,36 @@ func (p prior) loadAside(store Store) (aside, error) {
 	cross := stack.CrossIn(open.Set())
 	out.Cross, err = parseCross(cross, files[cross])
 	return out, err
+}
+
+// observed returns the phase that the files are in. It is the recorded one, since
+// both are written in one transaction; where somebody has changed the record, the
+// files tell, and of two phases that they allow the one that trusts more.
+func observed(r stack.Rotation, paths []string, files map[string][]byte) stack.Phase {
+	has := func(set string) bool {
+		return slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, set+"/") })
+	}
+	both := r.Roots() && both(files[stack.FileClientCA])
+	switch next, previous := has(stack.SetNext), has(stack.SetPrevious); {
+	case next == previous:
+		return r.Phase // something is lost, and that is said later
+	case previous && (r.Phase != stack.PhaseContract || both):
+		return stack.PhaseSwitch
+	case previous:
+		return stack.PhaseContract
+	case both:
+		return stack.PhaseExpand
+	case r.Roots() || !r.Phase.Before(stack.PhaseSwitch):
+		return stack.PhaseStage
+	default:
+		return r.Phase
+	}
+}
+
+// both reports whether a bundle has more than one CA.
+func both(bundle []byte) bool {
+	parsed, err := pki.ParseTrustBundle(bundle)
+	return err == nil && len(parsed.Certs()) > 1
 }
 
 // LostSetError says that a file is missing without which an open replacement of

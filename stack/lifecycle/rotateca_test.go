@@ -569,6 +569,30 @@ func TestReplaceCAEncrypted(t *testing.T) {
 	}
 }
 
+// TestReplaceCAObserves: a record with another phase than the files are in is no
+// reason to do something else: the files tell.
+func TestReplaceCAObserves(t *testing.T) {
+	for _, truth := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
+		d, _, _ := caStack(t, caConfigs()["edge"])
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: truth})
+		record := string(readAt(t, d, stack.FileState))
+		for _, lie := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
+			changed := strings.Replace(record, fmt.Sprintf(`"phase": %q`, truth), fmt.Sprintf(`"phase": %q`, lie), 1)
+			if err := os.WriteFile(at(d, stack.FileState), []byte(changed), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			status, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
+			if err != nil || status.Rotation.Phase != truth && (truth != stack.PhaseContract || status.Rotation.Phase != stack.PhaseSwitch) {
+				t.Errorf("at %s, recorded as %s: %+v, %v", truth, lie, status.Rotation, err)
+			}
+		}
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+		if n := trusts(t, d, stack.FileClientCA); n != 1 {
+			t.Errorf("%d roots are trusted", n)
+		}
+	}
+}
+
 // TestReplaceCAOffline: a root whose key was moved away is replaced by one whose
 // key is here, and comes back without it. An issuing CA needs it.
 func TestReplaceCAOffline(t *testing.T) {
