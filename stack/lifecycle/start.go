@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
 )
@@ -23,12 +25,16 @@ func (u *upRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	project, err := u.project(ctx) // before anything is stopped for it
+	if err != nil {
+		return err
+	}
 	if err := u.stopIdle(ctx); err != nil {
 		return err
 	}
 	err = u.step(StepContainers, func(say func(string)) (string, error) {
 		for tries := 0; ; tries++ {
-			result, err := u.upOnce(ctx, say)
+			result, err := u.upOnce(ctx, project, say)
 			if err == nil {
 				return u.changes(result, existed), nil
 			}
@@ -38,6 +44,9 @@ func (u *upRun) start(ctx context.Context) error {
 				say(cause)
 			}
 			if err := u.write(); err != nil {
+				return "", err
+			}
+			if project, err = u.project(ctx); err != nil {
 				return "", err
 			}
 		}
@@ -90,15 +99,16 @@ func (u *upRun) whosePort(taken *compose.PortError) string {
 	return ""
 }
 
-func (u *upRun) upOnce(ctx context.Context, say func(string)) (compose.UpResult, error) {
+// project reads the compose project as it was written, with what is the user's.
+func (u *upRun) project(ctx context.Context) (*types.Project, error) {
 	files := []string{filepath.Join(u.Store.Root(), stack.FileCompose)}
 	if u.Override != "" {
 		files = append(files, u.Override)
 	}
-	project, err := compose.Load(ctx, compose.Source{Name: u.draft.spec.Name, Dir: u.Store.Root(), Files: files})
-	if err != nil {
-		return compose.UpResult{}, err
-	}
+	return compose.Load(ctx, compose.Source{Name: u.draft.spec.Name, Dir: u.Store.Root(), Files: files})
+}
+
+func (u *upRun) upOnce(ctx context.Context, project *types.Project, say func(string)) (compose.UpResult, error) {
 	// What the other way to serve has, and the ports that it holds.
 	remove := slices.DeleteFunc([]string{stack.Edge}, func(s string) bool { return slices.Contains(u.draft.spec.Serve.Services(), s) })
 	result, err := u.Engine.Up(ctx, project, compose.UpOptions{
