@@ -40,7 +40,8 @@ func (u *upRun) calm(ctx context.Context) error {
 		return err
 	}
 	restarts, builds, err := u.restarts(ctx)
-	if err != nil || !builds || len(restarts) == 0 && !u.draft.spec.Serve.NeedsIdle(changes.Replaced) {
+	u.disturbs = len(restarts) > 0
+	if err != nil || !builds || !u.disturbs && !u.draft.spec.Serve.NeedsIdle(changes.Replaced) {
 		return err
 	}
 	return u.idle(ctx)
@@ -72,7 +73,7 @@ func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err er
 // when nobody builds: a build that would begin after that finds no builder, which
 // is better than losing it half way.
 func (u *upRun) stopIdle(ctx context.Context) error {
-	if u.gentle == nil {
+	if u.gentle == nil || !u.disturbs {
 		return nil
 	}
 	restarts, builds, err := u.restarts(ctx)

@@ -125,7 +125,7 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	if err := r.finish(ctx, containers); err != nil {
 		return out, err
 	}
-	if out, err = r.plan(ctx); err != nil || !out.Due {
+	if out, err = r.plan(ctx, containers); err != nil || !out.Due {
 		return out, err
 	}
 	if len(containers) == 0 {
@@ -151,7 +151,13 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 	if open := p.rotation(); open != nil {
 		return Rotated{Open: open}, &OpenRotationError{Rotation: *open}
 	}
-	return (&rotation{Deps: d, opts: opts, prior: p}).plan(ctx)
+	var containers []compose.Container
+	if d.Engine != nil {
+		if containers, err = d.Engine.Containers(ctx, p.state.Spec.Name); err != nil {
+			return Rotated{}, err
+		}
+	}
+	return (&rotation{Deps: d, opts: opts, prior: p}).plan(ctx, containers)
 }
 
 // rotation is one run of Rotate.
@@ -162,8 +168,9 @@ type rotation struct {
 	files []stack.File // that it writes
 }
 
-// plan finds out what is due, and what has to be started again for it.
-func (r *rotation) plan(ctx context.Context) (Rotated, error) {
+// plan finds out what is due, and which of the containers have to be started again
+// for it.
+func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Rotated, error) {
 	spec := r.prior.state.Spec
 	out := Rotated{Result: newResult(r.Deps, spec), Restarts: []PlannedStep{}}
 	quiet := r.Deps
@@ -179,10 +186,6 @@ func (r *rotation) plan(ctx context.Context) (Rotated, error) {
 	out.Due, r.files = len(out.Plan) > 0, dr.files
 	if r.Engine == nil || !out.Due {
 		return out, nil
-	}
-	containers, err := r.Engine.Containers(ctx, spec.Name)
-	if err != nil {
-		return out, err
 	}
 	for _, service := range spec.Serve.Services() {
 		step := planContainer(service, containers, render.MaterialOf(dr.spec, dr.facts, dr.files, service))

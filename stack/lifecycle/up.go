@@ -139,8 +139,10 @@ type upRun struct {
 	change func(*draft) error
 	gentle *gentle
 	asking smoke.Options // whom gentle asks, with what was there before
-	draft  *draft
-	res    *Result
+	// disturbs is that gentle has found daemons that have to be started again.
+	disturbs bool
+	draft    *draft
+	res      *Result
 }
 
 // step runs a step and keeps how it ended.
