@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"path/filepath"
 	"strings"
 	"unicode/utf16"
 
@@ -304,6 +305,9 @@ func stateHints() []hintFor {
 		always[*state.NoFileError]("check the path: one of the command line is relative to the working directory, one of the config to the config; nothing was changed"),
 		always[*state.SameFileError]("choose another --out: the key would be gone with the one that is here; nothing was changed"),
 		always[*state.NotOursError]("choose another place with --dir, or another --name"),
+		on(func(e *state.ManifestError) []string {
+			return []string{fmt.Sprintf("restore the state directory from a backup, or remove %s: what was placed stays, and \"certyard up\" makes the rest again", filepath.Dir(e.Path))}
+		}),
 		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
 		on(func(e *state.AccessError) []string {
 			if !errors.Is(e, fs.ErrPermission) {

@@ -99,6 +99,16 @@ type FullError struct {
 func (e *FullError) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Path, e.Err) }
 func (e *FullError) Unwrap() error { return e.Err }
 
+// ManifestError says that what an interrupted write has left to be done is not
+// what was written. Nothing of it is done.
+type ManifestError struct {
+	Path string
+	Err  error
+}
+
+func (e *ManifestError) Error() string { return fmt.Sprintf("reading %s: %v", e.Path, e.Err) }
+func (e *ManifestError) Unwrap() error { return e.Err }
+
 // diskError says which operation on which path failed, and gives the causes
 // that people can do something about their own types. A nil err stays nil.
 func diskError(op, path string, err error) error {

@@ -1,10 +1,11 @@
 package state
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -136,7 +137,7 @@ func FuzzParseManifest(f *testing.F) {
 				t.Errorf("it makes %q", w.Path)
 			}
 		}
-		out, err := json.Marshal(m)
+		out, err := m.encode()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,4 +146,36 @@ func FuzzParseManifest(f *testing.F) {
 			t.Errorf("it does not come back: %v", err)
 		}
 	})
+}
+
+// TestManifestDamaged: a manifest of which a bit has flipped, or that is cut off
+// anywhere, is followed only if it still says the same.
+func TestManifestDamaged(t *testing.T) {
+	whole := manifest{
+		Dirs: []dirWant{{Path: "ca", UID: 0}}, Gone: []string{"ca/next/ca.key"},
+		Files: []staged{{Name: "0", Path: "ca/ca.crt"}, {Name: "1", Path: "ca/ca.key", Link: true}},
+	}
+	data, err := whole.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseManifest(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(damaged []byte, how string) {
+		got, err := parseManifest(damaged)
+		got.Sum, want.Sum = "", ""
+		if err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: it is followed as %+v", how, got)
+		}
+	}
+	for i := range data {
+		for bit := range 8 {
+			damaged := slices.Clone(data)
+			damaged[i] ^= 1 << bit
+			try(damaged, fmt.Sprintf("bit %d of byte %d", bit, i))
+		}
+		try(data[:i], fmt.Sprintf("cut off at %d", i))
+	}
 }

@@ -2,10 +2,13 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
+
+	"github.com/certyard/certyard/stack"
 )
 
 const (
@@ -20,6 +23,24 @@ type manifest struct {
 	Files []staged     `json:"files"` // in no role
 	Roles []generation `json:"roles,omitempty"`
 	Gone  []string     `json:"gone,omitempty"` // to be removed, in no role
+	// Sum is the SHA-256 of all of it, with an empty Sum: what is followed must
+	// be what was written. Manifests of earlier versions have none.
+	Sum string `json:"sum,omitempty"`
+}
+
+// encode returns the manifest as it is written.
+func (m manifest) encode() ([]byte, error) {
+	var err error
+	if m.Sum, err = m.sum(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
+}
+
+func (m manifest) sum() (string, error) {
+	m.Sum = ""
+	data, err := json.Marshal(m)
+	return stack.Sum(data), err
 }
 
 // staged is one file under .stage.
@@ -38,7 +59,7 @@ func (t *tree) pending() (*manifest, error) {
 	}
 	m, err := parseManifest(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", t.root.join(stageDir+"/"+commitFile), err)
+		return nil, &ManifestError{Path: t.root.join(stageDir + "/" + commitFile), Err: err}
 	}
 	return &m, nil
 }
@@ -49,6 +70,9 @@ func parseManifest(data []byte) (manifest, error) {
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return manifest{}, err
+	}
+	if want, err := m.sum(); err != nil || m.Sum != "" && m.Sum != want {
+		return manifest{}, errors.Join(errors.New("it has changed since it was written"), err)
 	}
 	paths := slices.Clone(m.Gone)
 	var names []string

@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,7 +125,7 @@ func (d *dir) add(name string, w fileWork) error {
 // commit makes COMMIT appear, complete, after everything that it names is on
 // the disk for good.
 func (t *tree) commit(stage *dir, m manifest) error {
-	data, err := json.Marshal(m)
+	data, err := m.encode()
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", stage.join(commitFile), err)
 	}
