@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
