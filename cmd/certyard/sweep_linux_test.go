@@ -42,7 +42,7 @@ var sweepCommands = []sweepCommand{
 	{args: upMutual, fresh: true, after: upMutual, few: []stack.Serve{stack.ServeEdge}},
 	{args: []string{"rotate", "--all"}, after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge, stack.ServeDaemon}},
 	{args: []string{"rotate", "--passwords"}, after: []string{"rotate"}, says: "nothing is due"},
-	{args: []string{"rotate", "--ca", "--yes", "--bake", "0s"}, open: true, after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge, stack.ServeDaemon}},
+	{args: []string{"rotate", "--ca", "--yes", "--bake", "0s"}, open: true, after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge}},
 }
 
 func (c sweepCommand) String() string {
