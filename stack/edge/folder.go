@@ -25,20 +25,23 @@ type folder struct {
 // look is what can be seen of a folder without reading its files.
 type look struct {
 	dir   string        // resolved; "" when that failed
-	infos []fs.FileInfo // in the order of names; nil: there is no such file
+	paths []string      // of the files, in the order of names
+	infos []fs.FileInfo // of the files; nil: there is no such one
 	err   error         // the first thing that could not be seen
 }
 
 // look resolves the directory, and looks at the files below what it resolves to:
 // a pointer that is swapped meanwhile cannot mix two generations.
 func (f folder) look() look {
-	dir, err := resolve(f.path)
+	outer, dir, err := resolve(f.path)
 	if err != nil {
 		return look{err: err}
 	}
 	l := look{dir: dir}
 	for _, name := range f.names {
-		info, err := os.Stat(filepath.Join(dir, name))
+		path := fileIn(outer, dir, name)
+		info, err := os.Stat(path)
+		l.paths = append(l.paths, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && l.err == nil {
 			l.err = err
 		}
@@ -52,16 +55,31 @@ func (f folder) look() look {
 // pkg/volume/util/atomic_writer.go).
 const dataPointer = "..data"
 
-func resolve(path string) (string, error) {
-	dir, err := filepath.EvalSymlinks(path)
+// resolve returns the directory that a path leads to, and the one in which its
+// files are: behind its pointer, if it has one.
+func resolve(path string) (outer, inner string, err error) {
+	outer, err = filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	inner, err := filepath.EvalSymlinks(filepath.Join(dir, dataPointer))
+	inner, err = filepath.EvalSymlinks(filepath.Join(outer, dataPointer))
 	if errors.Is(err, fs.ErrNotExist) {
-		return dir, nil
+		return outer, outer, nil
 	}
-	return inner, err
+	return outer, inner, err
+}
+
+// fileIn returns where a file is: below the pointer, or where somebody has put
+// one in place of the link through it, as with mv. That is what people see.
+func fileIn(outer, inner, name string) string {
+	path := filepath.Join(outer, name)
+	if outer == inner {
+		return path
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+		return path
+	}
+	return filepath.Join(inner, name)
 }
 
 // same reports whether nothing has changed from one look to another.
@@ -98,11 +116,12 @@ func (l look) settled(now time.Time) bool {
 // content is what a folder holds: nil for a file that does not exist.
 type content struct {
 	dir   string
+	paths map[string]string
 	files map[string][]byte
 }
 
 // file returns the path of one of the files, for messages.
-func (c content) file(name string) string { return filepath.Join(c.dir, name) }
+func (c content) file(name string) string { return c.paths[name] }
 
 // readAttempts is how often a folder is read that changes meanwhile.
 const readAttempts = 3
@@ -125,16 +144,16 @@ func (f folder) read() (content, look, error) {
 }
 
 func (f folder) readOnce(l look) (content, error) {
-	c := content{dir: l.dir, files: map[string][]byte{}}
+	c := content{dir: l.dir, paths: map[string]string{}, files: map[string][]byte{}}
 	if l.err != nil {
 		return c, l.err
 	}
-	for _, name := range f.names {
-		data, err := readFile(filepath.Join(l.dir, name))
+	for i, name := range f.names {
+		data, err := readFile(l.paths[i])
 		if err != nil {
 			return c, err
 		}
-		c.files[name] = data
+		c.paths[name], c.files[name] = l.paths[i], data
 	}
 	return c, nil
 }

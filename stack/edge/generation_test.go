@@ -80,3 +80,47 @@ func (f *front) point(name, to string) {
 	check(f.t, os.Symlink(to, path+".new"))
 	check(f.t, os.Rename(path+".new", path))
 }
+
+// TestPlainBesidePointer: files that somebody puts in place of the links through
+// the pointer are what is served, until links are there again.
+func TestPlainBesidePointer(t *testing.T) {
+	f := newFront(t, false)
+	names := []string{"tls.crt", "tls.key"}
+	first, mine, third := f.ca.Server(t, host), f.ca.Server(t, host), f.ca.Server(t, host)
+	generation := func(name string, pair *pki.KeyPair) {
+		f.writePair(pair)
+		check(t, os.Rename(filepath.Join(f.dir, "served"), filepath.Join(f.dir, "mounted", name)))
+		f.makeDir("served")
+		f.point("mounted/..data", name)
+	}
+	f.makeDir("mounted")
+	generation("..0001", first)
+	for _, name := range names {
+		f.point("mounted/"+name, "..data/"+name)
+	}
+	f.listener().Certificates = filepath.Join(f.dir, "mounted")
+	f.start()
+	serves := func(when string, pair *pki.KeyPair, label string) {
+		t.Helper()
+		if got := f.serial(nil); got != pair.Serial() {
+			t.Errorf("%s: serves %s, want %s", when, got, pair.Serial())
+		}
+		if f.count(fmt.Sprintf(`certyard_edge_generation_info{generation="%s",listener="front",serial="%s"}`, label, pair.Serial())) != "1" {
+			t.Errorf("%s: it is not generation %s", when, label)
+		}
+	}
+	serves("at first", first, "..0001")
+
+	f.writePair(mine)
+	check(t, os.Rename(filepath.Join(f.dir, "served/tls.crt"), filepath.Join(f.dir, "mounted/tls.crt")))
+	serves("with a certificate without its key", first, "..0001")
+	check(t, os.Rename(filepath.Join(f.dir, "served/tls.key"), filepath.Join(f.dir, "mounted/tls.key")))
+	serves("with files in place of links", mine, pki.Fingerprint(mine.Cert)[:8])
+
+	generation("..0002", third)
+	serves("with another generation behind them", mine, pki.Fingerprint(mine.Cert)[:8])
+	for _, name := range names {
+		f.point("mounted/"+name, "..data/"+name)
+	}
+	serves("with links again", third, "..0002")
+}

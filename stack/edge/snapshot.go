@@ -57,7 +57,7 @@ func (s *source) parseServed(c content, now time.Time, first bool) (served, erro
 	case !forServers(leaf):
 		return served{}, fmt.Errorf("%s is not for servers (extended key usage)", files.CertFile)
 	}
-	return served{pair, generation(s.certificates, c.dir, leaf)}, nil
+	return served{pair, generation(s.certificates, filepath.Dir(files.CertFile), leaf)}, nil
 }
 
 func forServers(leaf *x509.Certificate) bool {
@@ -65,8 +65,8 @@ func forServers(leaf *x509.Certificate) bool {
 		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// generation names what is served: as the directory that the pointer leads to,
-// or where no pointer of that name was, after the leaf.
+// generation names what is served: as the directory of the leaf, which a pointer
+// leads to, or where no pointer of that name was, after the leaf.
 func generation(path, dir string, leaf *x509.Certificate) string {
 	if base := filepath.Base(dir); base != filepath.Base(path) {
 		return base

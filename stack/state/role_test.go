@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -489,6 +490,30 @@ func TestKeptFileMeanwhile(t *testing.T) {
 	if got := write(t, d, served(2)); !slices.Equal(got.Replaced, []string{"registry/certs/ca.crt"}) {
 		t.Errorf("got %+v", got)
 	}
+	if got, want := mustList(t, d.Root()), wantListing(served(2)); got != want {
+		t.Errorf("ends with\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestLeftLink: a link that a killed process has left in the stage, and that
+// somebody has changed since, is not put in place.
+func TestLeftLink(t *testing.T) {
+	d := beginWith(t, served(1))
+	d.hook = func(op, path string) error {
+		if filepath.Base(path) == "..data" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if err := lockAndWrite(t, d, served(2)); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v", err)
+	}
+	d.hook = nil
+	left := filepath.Join(d.Root(), stageDir, linkTemp)
+	if err := errors.Join(os.Remove(left), os.Symlink("/etc", left)); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, d)
 	if got, want := mustList(t, d.Root()), wantListing(served(2)); got != want {
 		t.Errorf("ends with\n%s\nwant\n%s", got, want)
 	}
