@@ -59,7 +59,7 @@ func (r *registryProbes) impostorChecks(t *table) {
 		if g.Server == nil {
 			continue
 		}
-		t.add("impostor:"+g.ID, "a server with a certificate of the replaced CA "+g.ID+" is refused", verifies, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+		t.add("impostor:"+g.ID, "a server of the replaced CA "+g.ID+" is refused", verifies, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
 			return r.impostor(ctx, e, g.Server)
 		})
 	}
