@@ -144,6 +144,57 @@ func (e *Engine) Stop(ctx context.Context, project string, services []string) er
 	return g.Wait()
 }
 
+// Freeze stops every process of a service's running containers where it is, and
+// Thaw has them go on. What they were sent meanwhile waits.
+func (e *Engine) Freeze(ctx context.Context, project, service string) error {
+	return e.each(ctx, project, service, "running", "freezing", func(id string) error {
+		_, err := e.api.ContainerPause(ctx, id, client.ContainerPauseOptions{})
+		return err
+	})
+}
+
+// Thaw is the end of Freeze.
+func (e *Engine) Thaw(ctx context.Context, project, service string) error {
+	return e.each(ctx, project, service, "paused", "unfreezing", func(id string) error {
+		_, err := e.api.ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{})
+		return err
+	})
+}
+
+// KillFrozen ends a service's frozen containers. They do nothing any more before
+// they end: the engine has the kernel kill them, and lets them go on for that.
+func (e *Engine) KillFrozen(ctx context.Context, project, service string) error {
+	return e.each(ctx, project, service, "paused", "killing", func(id string) error {
+		if _, err := e.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
+			return err
+		}
+		wait := e.api.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+		select {
+		case err := <-wait.Error:
+			return err
+		case <-wait.Result:
+			return nil
+		}
+	})
+}
+
+// each does something to the containers of a service that are in a state.
+func (e *Engine) each(ctx context.Context, project, service, state, doing string, do func(id string) error) error {
+	list, err := e.list(ctx, project)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.Service != service || c.State != state {
+			continue
+		}
+		if err := do(c.ID); err != nil {
+			return fmt.Errorf("%s container %s: %w", doing, c.Name, err)
+		}
+	}
+	return nil
+}
+
 // Foreign returns a *[ForeignProjectError] when containers of the project were
 // started from another project directory than dir, and nil when there are none
 // or they are dir's. Up asks by itself; ask before Down.

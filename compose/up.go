@@ -66,6 +66,14 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 	if err := e.oneNetworkEach(ctx, p.Name); err != nil {
 		return UpResult{}, err
 	}
+	// Left by a process that was killed: nobody can start a frozen container.
+	for _, c := range before {
+		if c.State == "paused" {
+			if err := e.Thaw(ctx, p.Name, c.Service); err != nil {
+				return UpResult{}, err
+			}
+		}
+	}
 	err = engine.Create(ctx, p, api.CreateOptions{
 		IgnoreOrphans: true, Inherit: true,
 		Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,

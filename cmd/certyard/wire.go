@@ -309,8 +309,8 @@ type prover struct{}
 
 func (prover) Prove(ctx context.Context, o smoke.Options) stack.Report { return smoke.Prove(ctx, o) }
 
-func (prover) WaitIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) error {
-	return smoke.WaitIdle(ctx, o, say)
+func (prover) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
+	return smoke.WatchIdle(ctx, o, say)
 }
 
 func (prover) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {

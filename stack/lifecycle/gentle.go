@@ -69,9 +69,9 @@ func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err er
 	return out, builds, nil
 }
 
-// stopIdle stops the daemons that have to be started again, at the very moment
-// when nobody builds: a build that would begin after that finds no builder, which
-// is better than losing it half way.
+// stopIdle stops the daemons that have to be started again, while nobody builds.
+// Without the builder nobody can begin to, so that goes first; it is started again
+// also where only another daemon needs it.
 func (u *upRun) stopIdle(ctx context.Context) error {
 	if u.gentle == nil || !u.disturbs {
 		return nil
@@ -80,12 +80,56 @@ func (u *upRun) stopIdle(ctx context.Context) error {
 	if err != nil || len(restarts) == 0 {
 		return err
 	}
-	if builds {
-		if err := u.idle(ctx); err != nil {
+	if builds && len(u.asking.Builder.Endpoints) > 0 {
+		if err := u.stopBuilder(ctx); err != nil {
 			return err
 		}
 	}
 	return u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
+}
+
+// settling is how long a frozen builder is listened to: what it had said before,
+// of a build that began just then, has to arrive.
+const settling = 25 * time.Millisecond
+
+// stopBuilder ends the builder in a moment in which nobody builds. buildkitd
+// knows no way to let no more builds in, and with SIGTERM it breaks off those
+// that still talk to their client (facts, A3). So it is frozen as soon as nobody
+// builds. If a build had begun before that, it goes on, and is waited for; if
+// not, none can begin any more, and it is killed as it is. Its data are those of
+// transactions, and nobody is in one.
+func (u *upRun) stopBuilder(ctx context.Context) error {
+	return u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
+		for {
+			idle, err := u.Prover.WatchIdle(waiting, u.asking, say)
+			if err != nil {
+				return err
+			}
+			stopped, err := u.freezeAndKill(ctx, idle)
+			idle.Close()
+			if err != nil || stopped {
+				return err
+			}
+		}
+	})
+}
+
+// freezeAndKill reports whether the builder is stopped; if not, it runs as before.
+func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle) (bool, error) {
+	project := u.draft.spec.Name
+	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
+		// An engine that cannot: what begins now may be broken off.
+		return true, u.Engine.Stop(ctx, project, []string{stack.Builder})
+	}
+	// However this ends, it must not stay frozen.
+	always := context.WithoutCancel(ctx)
+	if !idle.Still(settling) {
+		return false, u.Engine.Thaw(always, project, stack.Builder)
+	}
+	if err := u.Engine.KillFrozen(always, project, stack.Builder); err != nil {
+		return false, errors.Join(err, u.Engine.Thaw(always, project, stack.Builder))
+	}
+	return true, nil
 }
 
 // idle waits until nobody builds. Without a way to ask the builder it does not
@@ -94,12 +138,24 @@ func (u *upRun) idle(ctx context.Context) error {
 	if len(u.asking.Builder.Endpoints) == 0 {
 		return nil
 	}
+	return u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
+		idle, err := u.Prover.WatchIdle(waiting, u.asking, say)
+		if err == nil {
+			idle.Close()
+		}
+		return err
+	})
+}
+
+// idleStep is a step that waits for builds, and that ends with them named when
+// they take too long.
+func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]smoke.Build)) error) error {
 	return u.step(StepIdle, func(say func(string)) (string, error) {
 		start := u.Now()
 		waiting, cancel := context.WithTimeout(ctx, u.gentle.limit)
 		defer cancel()
 		var last []smoke.Build
-		err := u.Prover.WaitIdle(waiting, u.asking, func(builds []smoke.Build) {
+		err := wait(waiting, func(builds []smoke.Build) {
 			last = builds
 			say(fmt.Sprintf("waiting for %d builds, first %s", len(builds), builds[0].Ref))
 		})

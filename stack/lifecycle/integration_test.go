@@ -32,8 +32,8 @@ func (realProver) Prove(ctx context.Context, o smoke.Options) stack.Report {
 	return smoke.Prove(ctx, o)
 }
 
-func (realProver) WaitIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) error {
-	return smoke.WaitIdle(ctx, o, say)
+func (realProver) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
+	return smoke.WatchIdle(ctx, o, say)
 }
 
 func (realProver) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {

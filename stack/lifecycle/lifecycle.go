@@ -43,6 +43,9 @@ type Engine interface {
 	Foreign(ctx context.Context, project, dir string) error
 	Up(ctx context.Context, project *types.Project, opts compose.UpOptions) (compose.UpResult, error)
 	Stop(ctx context.Context, project string, services []string) error
+	Freeze(ctx context.Context, project, service string) error
+	Thaw(ctx context.Context, project, service string) error
+	KillFrozen(ctx context.Context, project, service string) error
 	Down(ctx context.Context, project string, opts compose.DownOptions) (compose.DownResult, error)
 	Containers(ctx context.Context, project string) ([]compose.Container, error)
 	Logs(ctx context.Context, project string, opts compose.LogOptions) error
@@ -52,7 +55,7 @@ type Engine interface {
 type Prover interface {
 	Ready(ctx context.Context, opts smoke.Options, alive func(context.Context) error) error
 	Prove(ctx context.Context, opts smoke.Options) stack.Report
-	WaitIdle(ctx context.Context, opts smoke.Options, say func([]smoke.Build)) error
+	WatchIdle(ctx context.Context, opts smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error)
 }
 
 // RemoteAuthority signs somewhere else, and tells with what certificate.

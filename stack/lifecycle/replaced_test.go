@@ -36,7 +36,9 @@ func (quietEngine) Images(_ context.Context, want []compose.Image, _ compose.Pol
 	return out, nil
 }
 
-func (claims) WaitIdle(context.Context, smoke.Options, func([]smoke.Build)) error { return nil }
+func (claims) WatchIdle(context.Context, smoke.Options, func([]smoke.Build)) (*smoke.Idle, error) {
+	return &smoke.Idle{}, nil
+}
 
 func (quietEngine) With(_ context.Context, base string, _ compose.Program, _ []string) (string, error) {
 	return base, nil
@@ -48,7 +50,10 @@ func (quietEngine) Up(context.Context, *types.Project, compose.UpOptions) (compo
 	return compose.UpResult{}, nil
 }
 
-func (quietEngine) Stop(context.Context, string, []string) error { return nil }
+func (quietEngine) Stop(context.Context, string, []string) error     { return nil }
+func (quietEngine) Freeze(context.Context, string, string) error     { return nil }
+func (quietEngine) Thaw(context.Context, string, string) error       { return nil }
+func (quietEngine) KillFrozen(context.Context, string, string) error { return nil }
 
 func (quietEngine) Down(context.Context, string, compose.DownOptions) (compose.DownResult, error) {
 	return compose.DownResult{}, nil

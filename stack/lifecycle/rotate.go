@@ -193,6 +193,10 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 			out.Restarts = append(out.Restarts, step)
 		}
 	}
+	builder := func(s PlannedStep) bool { return s.Object == "container "+stack.Builder }
+	if len(out.Restarts) > 0 && !slices.ContainsFunc(out.Restarts, builder) && !r.opts.Force {
+		out.Restarts = append(out.Restarts, PlannedStep{Action: "restart", Object: "container " + stack.Builder, Cause: "no build can begin while the other one is away"})
+	}
 	return out, nil
 }
 
@@ -281,7 +285,7 @@ func (r *rotation) behind(containers []compose.Container) (bool, error) {
 	}
 	for _, c := range containers {
 		ours := slices.Contains(spec.Serve.Services(), c.Service)
-		if ours && (c.State == "created" || c.Labels[render.MaterialLabel] != render.MaterialOf(spec, facts, files, c.Service)) {
+		if ours && (c.State == "created" || c.State == "paused" || c.Labels[render.MaterialLabel] != render.MaterialOf(spec, facts, files, c.Service)) {
 			return true, nil
 		}
 	}

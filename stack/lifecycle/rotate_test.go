@@ -37,16 +37,16 @@ func (s *script) Prove(_ context.Context, o smoke.Options) stack.Report {
 	return stack.Report{Checks: next(o)}
 }
 
-func (s *script) WaitIdle(ctx context.Context, _ smoke.Options, say func([]smoke.Build)) error {
+func (s *script) WatchIdle(ctx context.Context, _ smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
 	for len(s.builds) > 0 && len(s.builds[0]) > 0 {
 		say(s.builds[0])
 		if len(s.builds) == 1 { // for ever
 			<-ctx.Done()
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		s.builds = s.builds[1:]
 	}
-	return nil
+	return &smoke.Idle{}, nil
 }
 
 // runningEngine is an engine that runs what it was last told to.
@@ -54,6 +54,7 @@ type runningEngine struct {
 	quietEngine
 	containers []compose.Container
 	stopped    []string // services, in the order of the calls
+	killed     []string
 }
 
 func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOptions) (compose.UpResult, error) {
@@ -62,6 +63,11 @@ func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOpti
 		e.containers = append(e.containers, compose.Container{Service: s.Name, State: "running", Labels: s.Labels})
 	}
 	return compose.UpResult{}, nil
+}
+
+func (e *runningEngine) KillFrozen(_ context.Context, _, service string) error {
+	e.killed = append(e.killed, service)
+	return nil
 }
 
 func (e *runningEngine) Stop(_ context.Context, _ string, services []string) error {
@@ -100,7 +106,7 @@ func TestRotatePlan(t *testing.T) {
 		"within":       {later: 24 * time.Hour, opts: lifecycle.RotateOptions{Within: 100 * 24 * time.Hour}, want: "renew registry, renew buildkit, renew client", restarts: "registry buildkit"},
 		"not within":   {opts: lifecycle.RotateOptions{Within: 20 * 24 * time.Hour}},
 		"all":          {opts: lifecycle.RotateOptions{All: true}, want: "renew registry, renew buildkit, renew client", restarts: "registry buildkit"},
-		"one leaf":     {opts: lifecycle.RotateOptions{Leaves: []string{"registry"}}, want: "renew registry", restarts: "registry"},
+		"one leaf":     {opts: lifecycle.RotateOptions{Leaves: []string{"registry"}}, want: "renew registry", restarts: "registry buildkit"},
 		"the builder":  {opts: lifecycle.RotateOptions{Leaves: []string{"buildkit"}}, want: "renew buildkit", restarts: "buildkit"},
 		"clients":      {opts: lifecycle.RotateOptions{Clients: true}, want: "renew client"},
 		"passwords":    {opts: lifecycle.RotateOptions{Passwords: true}, want: "replace password of testuser"},

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,32 +19,51 @@ type Build struct {
 	Started time.Time `json:"started"`
 }
 
-// ActiveBuilds asks the builder which builds go on now, through its build
-// history (facts, A3). Without an endpoint to ask at it returns an error. It is
-// safe for parallel use.
-func ActiveBuilds(ctx context.Context, opt Options) ([]Build, error) {
-	builder, err := connectFirst(ctx, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer builder.Close()
-	return activeBuilds(ctx, builder)
+// Idle is a builder at which nobody builds, and that is watched. The zero value
+// is one at which nobody ever does.
+type Idle struct {
+	happened <-chan struct{}
+	end      func()
 }
 
-// WaitIdle returns nil as soon as nobody builds, and the error of ctx when that
-// ends first. While it waits, say is told of the builds that go on, again
-// whenever they are others; nil is told nothing. Builds that the history does not
-// list, as those of a proof, do not count. A build may begin at any time after
-// the answer that WaitIdle has had. It is safe for parallel use.
-func WaitIdle(ctx context.Context, opt Options, say func([]Build)) error {
+// Still waits, and reports whether no build has begun or ended since nobody
+// built. It returns false as soon as it knows.
+func (i *Idle) Still(wait time.Duration) bool {
+	select {
+	case <-i.happened:
+		return false
+	case <-time.After(wait):
+		return true
+	}
+}
+
+// Close ends the watch.
+func (i *Idle) Close() {
+	if i.end != nil {
+		i.end()
+	}
+}
+
+// WatchIdle returns as soon as nobody builds, and the error of ctx when that ends
+// first. While it waits, say is told of the builds that go on, again whenever they
+// are others; nil is told nothing. Builds that the history does not list, as those
+// of a proof, do not count. The caller closes what is returned; ctx may end before.
+// It is safe for parallel use.
+func WatchIdle(ctx context.Context, opt Options, say func([]Build)) (*Idle, error) {
 	builder, err := connectFirst(ctx, opt)
 	if err != nil {
-		return endOr(ctx, err)
+		return nil, endOr(ctx, err)
 	}
-	defer builder.Close()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	return endOr(ctx, waitIdle(ctx, builder, say))
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// Until it is known that nobody builds, the end of ctx ends it all.
+	detach := context.AfterFunc(ctx, stop)
+	idle := &Idle{end: func() { stop(); builder.Close() }}
+	idle.happened, err = waitIdle(watching, builder, say)
+	if !detach() || err != nil {
+		idle.Close()
+		return nil, endOr(ctx, cmp.Or(err, ctx.Err()))
+	}
+	return idle, nil
 }
 
 // endOr prefers that ctx has ended to what failed because of it.
@@ -57,39 +77,36 @@ func endOr(ctx context.Context, err error) error {
 // lookAgain bounds how long an event that did not come is waited for.
 const lookAgain = 250 * time.Millisecond
 
-// waitIdle asks at every event. The events alone would not do: the history sends
-// each from a goroutine of its own (pubsub.Send), so that a build's start can
-// come after an end that is later, and nothing says what goes on when it listens.
-func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) error {
-	builds, err := activeBuilds(ctx, builder)
-	if err != nil || len(builds) == 0 {
-		return err
-	}
+// waitIdle asks at every event, and returns what tells of the next one. The events
+// alone would not do: the history sends each from a goroutine of its own
+// (pubsub.Send), so that a build's start can come after an end that is later, and
+// nothing says what goes on when it listens.
+func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) (<-chan struct{}, error) {
 	happened, failed, err := buildEvents(ctx, builder)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	var told []Build
-	for len(builds) > 0 {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-failed:
+			return nil, err
+		case <-happened:
+		case <-tick.C:
+		}
+		builds, err := activeBuilds(ctx, builder)
+		if err != nil || len(builds) == 0 {
+			return happened, err
+		}
 		if say != nil && !slices.Equal(told, builds) {
 			say(builds)
 			told = builds
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-failed:
-			return err
-		case <-happened:
-		case <-tick.C:
-		}
-		if builds, err = activeBuilds(ctx, builder); err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // buildEvents tells when a build begins or ends, until ctx does, and once at its
@@ -132,6 +149,8 @@ func connectFirst(ctx context.Context, opt Options) (*client.Client, error) {
 	return b.connect(ctx, e, e.Host)
 }
 
+// activeBuilds asks the builder which builds go on now, through its build history
+// (facts, A3).
 func activeBuilds(ctx context.Context, builder *client.Client) ([]Build, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()

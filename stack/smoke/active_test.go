@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// history is the part of a builder that WaitIdle asks.
+// history is the part of a builder that WatchIdle asks.
 type history struct {
 	controlapi.UnimplementedControlServer
 	mu     sync.Mutex
@@ -81,11 +81,20 @@ func newHistory(t *testing.T, refs ...string) (*history, Options) {
 	return h, y.options
 }
 
-// waiting calls WaitIdle, and returns what it said so far and how it ends.
+// watch is WatchIdle, whose watch ends at once.
+func watch(ctx context.Context, o Options, say func([]Build)) error {
+	idle, err := WatchIdle(ctx, o, say)
+	if err == nil {
+		idle.Close()
+	}
+	return err
+}
+
+// waiting calls WatchIdle, and returns what it said so far and how it ends.
 func waiting(ctx context.Context, o Options) (said <-chan string, ended <-chan error) {
 	words, end := make(chan string, 10), make(chan error, 1)
 	go func() {
-		end <- WaitIdle(ctx, o, func(builds []Build) {
+		end <- watch(ctx, o, func(builds []Build) {
 			var refs []string
 			for _, b := range builds {
 				refs = append(refs, b.Ref)
@@ -96,9 +105,9 @@ func waiting(ctx context.Context, o Options) (said <-chan string, ended <-chan e
 	return words, end
 }
 
-// TestWaitIdle: it says what goes on, once for each change, and returns when the
+// TestWatchIdle: it says what goes on, once for each change, and returns when the
 // last build has ended.
-func TestWaitIdle(t *testing.T) {
+func TestWatchIdle(t *testing.T) {
 	h, o := newHistory(t, "a")
 	said, ended := waiting(t.Context(), o)
 	if got := <-said; got != "a" {
@@ -120,8 +129,8 @@ func TestWaitIdle(t *testing.T) {
 	t.Logf("returned %v after the end of the last build", time.Since(start))
 }
 
-// TestWaitIdleMissedEvent: a builder that tells nothing is asked again.
-func TestWaitIdleMissedEvent(t *testing.T) {
+// TestWatchIdleMissedEvent: a builder that tells nothing is asked again.
+func TestWatchIdleMissedEvent(t *testing.T) {
 	h, o := newHistory(t, "a")
 	h.events = nil
 	said, ended := waiting(t.Context(), o)
@@ -132,10 +141,10 @@ func TestWaitIdleMissedEvent(t *testing.T) {
 	}
 }
 
-// TestWaitIdleEnds: with the context's error, or with why it cannot know.
-func TestWaitIdleEnds(t *testing.T) {
+// TestWatchIdleEnds: with the context's error, or with why it cannot know.
+func TestWatchIdleEnds(t *testing.T) {
 	h, o := newHistory(t)
-	if err := WaitIdle(t.Context(), o, nil); err != nil {
+	if err := watch(t.Context(), o, nil); err != nil {
 		t.Errorf("nobody builds: %v", err)
 	}
 	h.start("a")
@@ -153,7 +162,7 @@ func TestWaitIdleEnds(t *testing.T) {
 		t.Errorf("got %v, want what the builder said", err)
 	}
 	o.Builder.Endpoints = nil
-	if err := WaitIdle(t.Context(), o, nil); err == nil {
+	if err := watch(t.Context(), o, nil); err == nil {
 		t.Error("a builder that is not published is idle")
 	}
 }

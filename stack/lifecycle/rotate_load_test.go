@@ -1,0 +1,151 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+)
+
+// fullSoak, set to "full", has everything rotated, the CA ten times in a row; and
+// the time without service is held to its limit.
+const fullSoak = "CERTYARD_SOAK"
+
+// longestGap is how long a daemon may be without service for one restart.
+const longestGap = 2 * time.Second
+
+// rotationKind is something that is rotated under load.
+type rotationKind struct {
+	name   string
+	times  int
+	rotate []lifecycle.RotateOptions
+	// mayRestart: the builder behind the edge is started again for it.
+	mayRestart bool
+	// mayRefuse: a build whose client had read the old password just before it
+	// was replaced is refused with 401 when it pushes.
+	mayRefuse bool
+	sample    bool
+}
+
+func rotationKinds() []rotationKind {
+	ca := lifecycle.RotateOptions{AllCAs: true}
+	return []rotationKind{
+		{name: "leaves", times: 3, rotate: []lifecycle.RotateOptions{{All: true}}, sample: true},
+		{name: "clients", times: 3, rotate: []lifecycle.RotateOptions{{Clients: true}}},
+		{name: "CA", times: 1, rotate: []lifecycle.RotateOptions{ca}, sample: true},
+		{name: "CA, taken back", times: 1, rotate: []lifecycle.RotateOptions{{AllCAs: true, PauseAfter: stack.PhaseVerify}, {Abort: true}}, mayRestart: true},
+		{name: "clients' CA", times: 2, rotate: []lifecycle.RotateOptions{{CAs: []string{"client-ca"}}}},
+		{name: "CA in a row", times: 10, rotate: []lifecycle.RotateOptions{ca}, mayRestart: true},
+		{name: "passwords", times: 3, rotate: []lifecycle.RotateOptions{{Passwords: true}}, mayRefuse: true},
+	}
+}
+
+// TestIntegrationRotateUnderLoad rotates while builds and questions go on. Behind
+// the edge nothing fails, nothing is refused and nothing is started again, unless
+// the table says so. Without it no build fails that the builder has begun, and
+// those that could not begin fell into the time without service.
+func TestIntegrationRotateUnderLoad(t *testing.T) {
+	full := os.Getenv(fullSoak) == "full"
+	t.Logf("| %-6s | %-14s | times | builds | broken | could not begin | polls | failed | longest gap registry, builder | restarts | time", "serve", "rotated")
+	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
+		t.Run(string(serve), func(t *testing.T) {
+			d, config := edgeDeps(t)
+			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			d.Observe = func(lifecycle.Progress) {}
+			r := upEdge(t, d, newSpec(t, config))
+			w := begin(t, d, r, 2)
+			w.take(t)
+			for _, k := range rotationKinds() {
+				if full || k.sample {
+					t.Run(k.name, func(t *testing.T) { underLoad(t, d, w, serve, k, full) })
+				}
+			}
+		})
+	}
+}
+
+func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k rotationKind, full bool) {
+	times := k.times
+	if !full {
+		times = 1
+	}
+	began, restarts := time.Now(), 0
+	before := runs(t, d, serve)
+	for range times {
+		for _, opts := range k.rotate {
+			opts.WaitIdle = 5 * time.Minute
+			out, err := lifecycle.Rotate(t.Context(), d, opts)
+			if err != nil || out.RolledBack || out.Report != nil && !out.Report.OK() {
+				t.Fatalf("%+v, %v, %+v", out.Steps, err, out.Report)
+			}
+			now := runs(t, d, serve)
+			restarts += differences(before, now)
+			before = now
+		}
+	}
+	b := w.take(t)
+	registry, failedRegistry := b.gaps(stack.Registry)
+	builder, failedBuilder := b.gaps(stack.Builder)
+	all := slices.Concat(registry, builder)
+	t.Logf("| %-6s | %-14s | %5d | %6d | %6d | %15d | %5d | %6d | %13v, %13v | %8d | %v", serve, k.name, times, b.builds, len(b.broken), len(b.late),
+		len(b.polls[stack.Registry])+len(b.polls[stack.Builder]), failedRegistry+failedBuilder, longest(registry), longest(builder), restarts, time.Since(began).Round(time.Second))
+	for _, text := range b.broken {
+		if k.mayRefuse && strings.Contains(text, "401 Unauthorized") {
+			t.Logf("%s: refused with the old password: %s", k.name, text)
+			continue
+		}
+		t.Errorf("%s: a build that had begun: %s", k.name, text)
+	}
+	for _, f := range b.late {
+		if !slices.ContainsFunc(all, func(g gap) bool { return within(g, f.at) }) {
+			t.Errorf("%s: a build could not begin while both daemons answered: %s", k.name, f.text)
+		}
+	}
+	if serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || len(b.late) > 0 || len(all) > 0) {
+		t.Errorf("%s: %d restarts, %d builds could not begin, %d times without service", k.name, restarts, len(b.late), len(all))
+	}
+	if full && longest(all) > longestGap {
+		t.Errorf("%s: %v without service", k.name, longest(all))
+	}
+}
+
+// within reports whether a failure that was seen at a time belongs to a gap. What
+// is refused just before its end is seen just after it.
+func within(g gap, at time.Time) bool {
+	return at.After(g.from) && at.Before(g.to.Add(500*time.Millisecond))
+}
+
+func longest(gaps []gap) time.Duration {
+	var out time.Duration
+	for _, g := range gaps {
+		out = max(out, g.length())
+	}
+	return out.Round(time.Millisecond)
+}
+
+// runs says which run of which container each service is.
+func runs(t *testing.T, d lifecycle.Deps, serve stack.Serve) []string {
+	t.Helper()
+	var out []string
+	for _, s := range serve.Services() {
+		c := container(t, d, s)
+		out = append(out, fmt.Sprintf("%s %s %s", s, c.ID, c.Started))
+	}
+	return out
+}
+
+// differences counts the services that were started again.
+func differences(a, b []string) int {
+	n := 0
+	for i := range a {
+		if !strings.EqualFold(a[i], b[i]) {
+			n++
+		}
+	}
+	return n
+}
