@@ -54,6 +54,7 @@ type Evidence struct {
 	TLSVersion string     `json:"tls_version,omitempty"` // as "TLS 1.3"
 	ALPN       string     `json:"alpn,omitempty"`
 	HTTPStatus int        `json:"http_status,omitempty"`
+	Date       *time.Time `json:"date,omitempty"`   // what time it is for the peer, to the second
 	Digest     string     `json:"digest,omitempty"` // of a manifest that was pushed or read
 	Version    string     `json:"version,omitempty"`
 	Platform   string     `json:"platform,omitempty"`

@@ -377,6 +377,7 @@ func lifecycleHints() []hintFor {
 			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
 		}),
 		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
+		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),
 		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
 		always[*lifecycle.PastError](`"certyard rotate --ca --yes" finishes it; another replacement makes another CA`),
 		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),

@@ -131,6 +131,7 @@ var advised = []struct {
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAIssuing}, "--ca replaces"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAName}, "--client-ca"},
 	{"stack/lifecycle.NotRunningError", &lifecycle.NotRunningError{}, "certyard up"},
+	{"stack/lifecycle.ClockError", &lifecycle.ClockError{}, "set the clocks"},
 	{"stack/lifecycle.NoRotationError", &lifecycle.NoRotationError{}, "rotate --ca"},
 	{"stack/lifecycle.PastError", &lifecycle.PastError{}, "finishes it"},
 	{"stack/lifecycle.ShortLifeError", &lifecycle.ShortLifeError{}, "--bake shorter"},

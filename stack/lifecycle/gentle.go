@@ -88,9 +88,14 @@ func (u *upRun) stopIdle(ctx context.Context) error {
 	return u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
 }
 
-// settling is how long a frozen builder is listened to: what it had said before,
-// of a build that began just then, has to arrive.
-const settling = 25 * time.Millisecond
+const (
+	// answering is how long nobody has to build before the builder is frozen:
+	// the history has a build ended some time before its client is told.
+	answering = 50 * time.Millisecond
+	// settling is how long a frozen builder is listened to: what it had said
+	// before, of a build that began just then, has to arrive.
+	settling = 25 * time.Millisecond
+)
 
 // stopBuilder ends the builder in a moment in which nobody builds. buildkitd
 // knows no way to let no more builds in, and with SIGTERM it breaks off those
@@ -117,6 +122,9 @@ func (u *upRun) stopBuilder(ctx context.Context) error {
 // freezeAndKill reports whether the builder is stopped; if not, it runs as before.
 func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle) (bool, error) {
 	project := u.draft.spec.Name
+	if !idle.Still(answering) {
+		return false, nil
+	}
 	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
 		// An engine that cannot: what begins now may be broken off.
 		return true, u.Engine.Stop(ctx, project, []string{stack.Builder})

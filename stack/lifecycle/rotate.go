@@ -302,7 +302,7 @@ func (r *rotation) preflight(ctx context.Context) error {
 	if !report.OK() {
 		return &NotSoundError{Report: report}
 	}
-	return nil
+	return checkClock(report, r.Now())
 }
 
 // carryOut replaces, proves, and puts back what was there when that does not

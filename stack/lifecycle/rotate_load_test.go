@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -148,4 +149,42 @@ func differences(a, b []string) int {
 		}
 	}
 	return n
+}
+
+// TestIntegrationRotateStops: what could go wrong stops a rotation before it
+// changes anything: a daemon that is down, and a clock that is an hour off.
+func TestIntegrationRotateStops(t *testing.T) {
+	d, config := realDeps(t)
+	config.Builder.TLS = "mutual"
+	up(t, d, newSpec(t, config))
+	before := snapshot(t, d.Store.Root())
+	kinds := []lifecycle.RotateOptions{{All: true}, {Passwords: true}, {AllCAs: true}}
+	try := func(what string, d lifecycle.Deps, want func(error) bool) {
+		for _, opts := range kinds {
+			out, err := lifecycle.Rotate(t.Context(), d, opts)
+			if !want(err) || out.Open != nil {
+				t.Errorf("%s, %+v: %v", what, opts, err)
+			}
+		}
+		if snapshot(t, d.Store.Root()) != before {
+			t.Errorf("%s: files were changed", what)
+		}
+	}
+	for _, off := range []time.Duration{time.Hour, -time.Hour} {
+		wrong := d
+		wrong.Now = func() time.Time { return time.Now().Add(off) }
+		try(fmt.Sprintf("a clock that is %v off", off), wrong, func(err error) bool {
+			e, ok := errors.AsType[*lifecycle.ClockError](err)
+			return ok && (e.Here.Sub(e.There)-off).Abs() < 10*time.Second
+		})
+	}
+	for _, service := range []string{stack.Builder, stack.Registry} {
+		if err := d.Engine.Stop(t.Context(), config.Name, []string{service}); err != nil {
+			t.Fatal(err)
+		}
+		try("the "+service+" is down", d, func(err error) bool {
+			e, ok := errors.AsType[*lifecycle.NotSoundError](err)
+			return ok && !e.PutBack
+		})
+	}
 }

@@ -245,10 +245,14 @@ func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, e
 		}
 	}
 	held, err := r.prove(ctx, say)
-	if err == nil && r.unsound() {
-		err = &NotSoundError{Report: *r.out.Report}
+	switch {
+	case err != nil:
+		return "", err
+	case r.unsound():
+		return held, &NotSoundError{Report: *r.out.Report}
+	default:
+		return held, checkClock(*r.out.Report, r.Now())
 	}
-	return held, err
 }
 
 // prove proves the stack as it is recorded.

@@ -135,8 +135,9 @@ func (w *traffic) build() {
 	if err != nil {
 		time.Sleep(20 * time.Millisecond)
 	}
-	// The moment that a person or a script needs for the next one.
-	time.Sleep(30 * time.Millisecond)
+	// The moment that a script needs for the next one: buildctl takes as long
+	// to start.
+	time.Sleep(100 * time.Millisecond)
 }
 
 // solve builds what a state is, or with a frontend what the Dockerfile in it

@@ -23,14 +23,18 @@ type Build struct {
 // is one at which nobody ever does.
 type Idle struct {
 	happened <-chan struct{}
+	failed   <-chan error
 	end      func()
 }
 
 // Still waits, and reports whether no build has begun or ended since nobody
-// built. It returns false as soon as it knows.
+// built. It returns false as soon as it knows, and when the builder cannot be
+// heard any more.
 func (i *Idle) Still(wait time.Duration) bool {
 	select {
 	case <-i.happened:
+		return false
+	case <-i.failed:
 		return false
 	case <-time.After(wait):
 		return true
@@ -58,7 +62,7 @@ func WatchIdle(ctx context.Context, opt Options, say func([]Build)) (*Idle, erro
 	// Until it is known that nobody builds, the end of ctx ends it all.
 	detach := context.AfterFunc(ctx, stop)
 	idle := &Idle{end: func() { stop(); builder.Close() }}
-	idle.happened, err = waitIdle(watching, builder, say)
+	idle.happened, idle.failed, err = waitIdle(watching, builder, say)
 	if !detach() || err != nil {
 		idle.Close()
 		return nil, endOr(ctx, cmp.Or(err, ctx.Err()))
@@ -81,10 +85,10 @@ const lookAgain = 250 * time.Millisecond
 // alone would not do: the history sends each from a goroutine of its own
 // (pubsub.Send), so that a build's start can come after an end that is later, and
 // nothing says what goes on when it listens.
-func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) (<-chan struct{}, error) {
+func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) (<-chan struct{}, <-chan error, error) {
 	happened, failed, err := buildEvents(ctx, builder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
@@ -92,15 +96,15 @@ func waitIdle(ctx context.Context, builder *client.Client, say func([]Build)) (<
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case err := <-failed:
-			return nil, err
+			return nil, nil, err
 		case <-happened:
 		case <-tick.C:
 		}
 		builds, err := activeBuilds(ctx, builder)
 		if err != nil || len(builds) == 0 {
-			return happened, err
+			return happened, failed, err
 		}
 		if say != nil && !slices.Equal(told, builds) {
 			say(builds)

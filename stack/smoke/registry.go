@@ -75,6 +75,9 @@ func (r *registryProbes) loginAs(ctx context.Context, e stack.Endpoint, name, us
 	}
 	evidence := seen(a.tls)
 	evidence.HTTPStatus = a.status
+	if date, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		evidence.Date = &date
+	}
 	if err := served(a.tls, r.Leaf); err != nil {
 		return evidence, err
 	}
