@@ -25,7 +25,9 @@ type rotationKind struct {
 	name   string
 	times  int
 	rotate []lifecycle.RotateOptions
-	// mayRestart: the builder behind the edge is started again for it.
+	// mayRestart: the builder behind the edge is started again for it. There
+	// buildkitd is not the first process of its container, and outlives that
+	// one by a moment, in which it begins builds that it cannot end.
 	mayRestart bool
 	// mayRefuse: a build whose client had read the old password just before it
 	// was replaced is refused with 401 when it pushes.
@@ -95,12 +97,15 @@ func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k 
 	all := slices.Concat(registry, builder)
 	t.Logf("| %-6s | %-14s | %5d | %6d | %6d | %15d | %5d | %6d | %13v, %13v | %8d | %v", serve, k.name, times, b.builds, len(b.broken), len(b.late),
 		len(b.polls[stack.Registry])+len(b.polls[stack.Builder]), failedRegistry+failedBuilder, longest(registry), longest(builder), restarts, time.Since(began).Round(time.Second))
-	for _, text := range b.broken {
-		if k.mayRefuse && strings.Contains(text, "401 Unauthorized") {
-			t.Logf("%s: refused with the old password: %s", k.name, text)
-			continue
+	for _, f := range b.broken {
+		switch {
+		case k.mayRefuse && strings.Contains(f.text, "401 Unauthorized"):
+			t.Logf("%s: refused with the old password: %s", k.name, f.text)
+		case serve == stack.ServeEdge && k.mayRestart && slices.ContainsFunc(builder, func(g gap) bool { return within(g, f.from) }):
+			t.Logf("%s: begun while the builder was ended: %s", k.name, f.text)
+		default:
+			t.Errorf("%s: a build that had begun: %s", k.name, f.text)
 		}
-		t.Errorf("%s: a build that had begun: %s", k.name, text)
 	}
 	for _, f := range b.late {
 		if !slices.ContainsFunc(all, func(g gap) bool { return within(g, f.at) }) {

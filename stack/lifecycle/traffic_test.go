@@ -50,14 +50,14 @@ type traffic struct {
 // tally is what came of it since it was last looked at.
 type tally struct {
 	builds int
-	broken []string            // builds that failed after the builder had begun them
+	broken []failure           // builds that failed after the builder had begun them
 	late   []failure           // builds that could not begin
 	polls  map[string][]answer // by service
 }
 
 type failure struct {
-	at   time.Time
-	text string
+	from, at time.Time
+	text     string
 }
 
 type answer struct {
@@ -120,6 +120,7 @@ func (w *traffic) build() {
 	host := w.registry.Address()
 	dockerfile := fmt.Sprintf("FROM %s/traffic/old:1\nCOPY --from=%s/%s:1 /%s /%s\nRUN [\"/step\"]\n", host, host, fresh, runstep.Seen, runstep.Seen)
 	source := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o444, []byte(dockerfile)))
+	start := time.Now()
 	begun, err := w.solve(context.Background(), source, name+":1", "dockerfile.v0")
 	w.mu.Lock()
 	w.builds++
@@ -127,9 +128,9 @@ func (w *traffic) build() {
 	case err == nil:
 		w.last = name
 	case begun:
-		w.broken = append(w.broken, err.Error())
+		w.broken = append(w.broken, failure{start, time.Now(), err.Error()})
 	default:
-		w.late = append(w.late, failure{time.Now(), err.Error()})
+		w.late = append(w.late, failure{start, time.Now(), err.Error()})
 	}
 	w.mu.Unlock()
 	if err != nil {
@@ -143,6 +144,12 @@ func (w *traffic) build() {
 // solve builds what a state is, or with a frontend what the Dockerfile in it
 // says, and pushes it. It reports whether the builder had begun it.
 func (w *traffic) solve(ctx context.Context, state llb.State, name string, frontend ...string) (begun bool, err error) {
+	start, first := time.Now(), time.Time{}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("from %s, heard of at %s, until %s: %w", clock(start), clock(first), clock(time.Now()), err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	e := w.endpoints[stack.Builder]
@@ -164,7 +171,9 @@ func (w *traffic) solve(ctx context.Context, state llb.State, name string, front
 	go func() {
 		defer close(drained)
 		for range status {
-			begun = true
+			if !begun {
+				begun, first = true, time.Now()
+			}
 		}
 	}()
 	_, err = c.Build(ctx, opt, "certyard-test", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
@@ -181,6 +190,8 @@ func (w *traffic) solve(ctx context.Context, state llb.State, name string, front
 	<-drained
 	return begun, err
 }
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
 // password reads what docker's tools would send.
 func (w *traffic) password() (string, error) {
