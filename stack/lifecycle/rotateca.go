@@ -154,6 +154,9 @@ func (r *caRotation) phases(ctx context.Context) error {
 	first := stack.PhasePreflight
 	if open := r.prior.rotation(); open != nil {
 		first = open.Phase
+		if err := r.compromise(ctx, open); err != nil {
+			return err
+		}
 	}
 	for _, phase := range stack.Phases() {
 		if phase.Before(first) {
@@ -168,6 +171,25 @@ func (r *caRotation) phases(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// compromise records that the old CA is, where that is known only since its
+// replacement has begun.
+func (r *caRotation) compromise(ctx context.Context, open *stack.Rotation) error {
+	if !r.opts.Compromised || open.Compromised {
+		return nil
+	}
+	err := r.change(ctx, func(string) {}, func(dr *draft) error {
+		if !sameRotation(dr.rotation, open) {
+			return &OtherRunError{}
+		}
+		dr.rotation.Compromised = true
+		return nil
+	})
+	if err == nil {
+		r.prior, err = recorded(r.Store)
+	}
+	return err
 }
 
 // unsound reports whether the last proof did not hold.

@@ -589,6 +589,17 @@ func TestReplaceCAObserves(t *testing.T) {
 	}
 }
 
+// TestReplaceCACompromised: that the old CA is compromised may be known only when
+// its replacement is open. Then the builder is made to forget it all the same.
+func TestReplaceCACompromised(t *testing.T) {
+	d, _, _ := caStack(t, caConfigs()["edge"])
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, PauseAfter: stack.PhaseVerify})
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, Compromised: true})
+	if got := d.Engine.(*runningEngine).stopped; !slices.Equal(got, []string{stack.Builder}) {
+		t.Errorf("stopped were %v", got)
+	}
+}
+
 // TestReplaceCAOffline: a root whose key was moved away is replaced by one whose
 // key is here, and comes back without it. An issuing CA needs it.
 func TestReplaceCAOffline(t *testing.T) {
