@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -68,6 +71,10 @@ func TestIntegrationRotateUnderLoad(t *testing.T) {
 					t.Run(k.name, func(t *testing.T) { underLoad(t, d, w, serve, k, full) })
 				}
 			}
+			w.end()
+			if full {
+				speed(t, d, serve)
+			}
 		})
 	}
 }
@@ -118,6 +125,44 @@ func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k 
 	if full && longest(all) > longestGap {
 		t.Errorf("%s: %v without service", k.name, longest(all))
 	}
+}
+
+// speed prints how long a rotation of all leaves takes with both proofs, how long
+// it takes to say what it would do, and how long the engine takes to restart the
+// same two daemons, which docker compose restart has it do.
+func speed(t *testing.T, d lifecycle.Deps, serve stack.Serve) {
+	t.Helper()
+	plan := median(t, func() error {
+		_, err := lifecycle.PlanRotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+		return err
+	})
+	all := median(t, func() error {
+		_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+		return err
+	})
+	restart := median(t, func() error {
+		group := new(errgroup.Group)
+		for _, id := range ids(t, d, stack.Registry, stack.Builder) {
+			group.Go(exec.CommandContext(t.Context(), "docker", "restart", id).Run)
+		}
+		return group.Wait()
+	})
+	t.Logf("| %-6s | speed: all leaves, proven %v; dry run %v; restart of both daemons %v (%.1f times)", serve, all, plan, restart, all.Seconds()/restart.Seconds())
+}
+
+// median runs something five times.
+func median(t *testing.T, run func() error) time.Duration {
+	t.Helper()
+	var took []time.Duration
+	for range 5 {
+		start := time.Now()
+		if err := run(); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(start).Round(time.Millisecond))
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // within reports whether a failure that was seen at a time belongs to a gap. What
