@@ -41,7 +41,8 @@ func (u *upRun) calm(ctx context.Context) error {
 	}
 	restarts, builds, err := u.restarts(ctx)
 	u.disturbs = len(restarts) > 0
-	if err != nil || !builds || !u.disturbs && !u.draft.spec.Serve.NeedsIdle(changes.Replaced) {
+	needsIdle := u.disturbs || u.draft.spec.Serve.NeedsIdle(changes.Replaced) || u.draft.endsClients()
+	if err != nil || !builds || !needsIdle {
 		return err
 	}
 	return u.idle(ctx)

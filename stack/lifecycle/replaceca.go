@@ -250,6 +250,15 @@ func (dr *draft) retiring() []string {
 	return []string{pki.Generation(ca.Cert)}
 }
 
+// endsClients reports whether the edge is going to end connections: those of
+// clients of a CA that is not trusted any more. A build that began before the
+// leaves were switched has such a one. For a CA that is compromised it must be so
+// at once.
+func (dr *draft) endsClients() bool {
+	open := dr.prior.rotation()
+	return dr.spec.Serve == stack.ServeEdge && len(dr.retiring()) > 0 && !open.Compromised
+}
+
 // retiringFiles keeps a client of that CA, to see that it is refused.
 func (dr *draft) retiringFiles() []stack.File {
 	var out []stack.File

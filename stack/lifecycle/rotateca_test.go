@@ -626,3 +626,39 @@ func TestReplaceCAOffline(t *testing.T) {
 		t.Error("a root whose key is elsewhere has signed")
 	}
 }
+
+// TestReplaceCAWaits: behind the edge, trust is contracted and taken back once
+// nobody builds: a build may still show the certificate that is refused then.
+func TestReplaceCAWaits(t *testing.T) {
+	for name, opts := range map[string]lifecycle.RotateOptions{"contract": {AllCAs: true}, "abort": {Abort: true}, "compromised": {AllCAs: true, Compromised: true, Force: true}} {
+		d, _, _ := caStack(t, caConfigs()["edge"])
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseVerify})
+		waits := &waiting{Prover: d.Prover, builds: []smoke.Build{{Ref: "x1", Started: time.Now()}}}
+		d.Prover = waits
+		opts.WaitIdle = 200 * time.Millisecond
+		out, err := lifecycle.Rotate(t.Context(), d, opts)
+		if name == "compromised" {
+			if err != nil || waits.asked != 0 {
+				t.Errorf("%s: %v, waited %d times", name, err, waits.asked)
+			}
+			continue
+		}
+		if e, ok := errors.AsType[*lifecycle.BusyError](err); !ok || e.Builds[0].Ref != "x1" || out.Open == nil || trusts(t, d, stack.FileEdgeClients) != 2 {
+			t.Errorf("%s: %v, open %+v", name, err, out.Open)
+		}
+	}
+}
+
+// waiting is a prover whose builder works on the same builds for ever.
+type waiting struct {
+	lifecycle.Prover
+	builds []smoke.Build
+	asked  int
+}
+
+func (w *waiting) WatchIdle(ctx context.Context, _ smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
+	w.asked++
+	say(w.builds)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
