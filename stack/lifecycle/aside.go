@@ -43,6 +43,12 @@ func (p prior) loadAside(store Store) (aside, error) {
 		if out.CAs[name] == nil {
 			return out, &LostSetError{File: filepath.Join(store.Root(), p.serve.PairIn(open.Set(), name).Cert), Phase: open.Phase}
 		}
+		// Only a root that was moved away before may lack its key: a key that
+		// is taken for such a one would take the other one with it.
+		ca, away := out.CAs[name], open.Set() == stack.SetPrevious && p.keyElsewhere(p.state.Spec.PKI, name)
+		if ca.Key == nil && !ca.Locked() && !away {
+			return out, &LostSetError{File: filepath.Join(store.Root(), p.serve.PairIn(open.Set(), name).Key), Phase: open.Phase}
+		}
 	}
 	for _, name := range stack.Leaves(p.clients()) {
 		leaf, err := p.asidePair(store, files, open.Set(), name)
@@ -186,7 +192,7 @@ func (dr *draft) caKeyFiles(files []stack.File, keep string) ([]stack.File, erro
 			f.Replaces, f.Retire = nil, dr.spec.Serve.PairIn(keep, name).Key
 		}
 		ca := dr.material.CAs[name]
-		if ca.Key == nil && !ca.Locked() { // moved away, and the other one was here
+		if keep == "" && ca.Key == nil && !ca.Locked() { // moved away, and the other one was here
 			f = stack.File{Path: at.Key, Gone: true, Data: dr.prior.pairs[name].Key}
 		} else {
 			var err error

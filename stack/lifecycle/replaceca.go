@@ -42,7 +42,7 @@ func (e *OtherRunError) Error() string {
 // fails when they are not in the phase that they were left in.
 func enter(phase stack.Phase, left *stack.Rotation) func(*draft) error {
 	return func(dr *draft) error {
-		if !sameRotation(dr.rotation, left) {
+		if dr.rotation == nil || !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
 		dr.phase = phase

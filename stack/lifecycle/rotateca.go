@@ -68,6 +68,20 @@ type caRotation struct {
 	opts  RotateOptions
 	prior prior
 	out   Rotated
+	// began is when the replacement began that this run carries out; zero until
+	// there is one.
+	began time.Time
+}
+
+// mine returns the open replacement, if it is still the one that this run carries
+// out and it stands where the next phase may follow. Another run may have gone
+// on with it, or have taken it back.
+func (r *caRotation) mine(phases ...stack.Phase) (*stack.Rotation, error) {
+	open := r.prior.rotation()
+	if open == nil || !open.Started.Equal(r.began) || !slices.Contains(phases, open.Phase) {
+		return nil, &OtherRunError{}
+	}
+	return open, nil
 }
 
 // replaceCAs goes through the phases, from where the files are.
@@ -153,7 +167,7 @@ func (o RotateOptions) named(spec stack.Spec) RotateOptions {
 func (r *caRotation) phases(ctx context.Context) error {
 	first := stack.PhasePreflight
 	if open := r.prior.rotation(); open != nil {
-		first = open.Phase
+		first, r.began = open.Phase, open.Started
 		if err := r.compromise(ctx, open); err != nil {
 			return err
 		}
@@ -289,8 +303,12 @@ func (r *caRotation) prove(ctx context.Context, say func(string)) (string, error
 }
 
 func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error) {
+	if have := r.prior.rotation(); have != nil && r.began.IsZero() {
+		return "", &OpenRotationError{Rotation: *have}
+	}
 	if r.prior.rotation() != nil {
-		return "staged before", nil
+		_, err := r.mine(stack.PhaseStage)
+		return "staged before", err
 	}
 	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Compromised: r.opts.Compromised}
 	if err := r.change(ctx, say, begin(open, r.opts.Wanted)); err != nil {
@@ -300,6 +318,7 @@ func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error
 	if err != nil {
 		return "", err
 	}
+	r.began = open.Started
 	var parts []string
 	for _, name := range open.CAs {
 		parts = append(parts, fmt.Sprintf("new %s %s", pki.TitleOfCA(name), pki.Generation(p.aside.CAs[name].Cert)))
@@ -316,8 +335,13 @@ func (r *caRotation) change(ctx context.Context, say func(string), change func(*
 // daemons returns what brings the files and the daemons into a phase, and
 // proves it.
 func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(string)) (string, error) {
+	before := map[stack.Phase]stack.Phase{stack.PhaseExpand: stack.PhaseStage, stack.PhaseSwitch: stack.PhaseExpand, stack.PhaseContract: stack.PhaseSwitch}[phase]
 	return func(ctx context.Context, say func(string)) (string, error) {
-		return r.up(ctx, say, enter(phase, r.prior.rotation()))
+		open, err := r.mine(before, phase)
+		if err != nil {
+			return "", err
+		}
+		return r.up(ctx, say, enter(phase, open))
 	}
 }
 
@@ -326,6 +350,9 @@ func (r *caRotation) up(ctx context.Context, say func(string), change func(*draf
 	r.out.Changes = append(r.out.Changes, res.Changes...)
 	r.out.Written = append(r.out.Written, res.Written...)
 	r.out.Report = res.Report
+	if err == nil && res.Report == nil {
+		err = &NotRunningError{Why: "neither the registry nor the builder is published"}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -340,11 +367,14 @@ func (r *caRotation) up(ctx context.Context, say func(string), change func(*draf
 // verify finds out whether anything depends on the old CAs: a file of ours, or
 // what a daemon serves. The time from which it does not is recorded.
 func (r *caRotation) verify(ctx context.Context, say func(string)) (string, error) {
+	left, err := r.mine(stack.PhaseSwitch)
+	if err != nil {
+		return "", err
+	}
 	held, err := r.prove(ctx, say)
 	if err != nil || r.unsound() {
 		return held, err
 	}
-	left := r.prior.rotation()
 	if !left.Verified.IsZero() {
 		return held, nil
 	}
@@ -369,7 +399,11 @@ func (r *caRotation) bakeTime() time.Duration {
 
 // bake waits, and proves that all that time has broken nothing.
 func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error) {
-	end := r.prior.rotation().Verified.Add(r.bakeTime())
+	open, err := r.mine(stack.PhaseSwitch)
+	if err != nil {
+		return "", err
+	}
+	end := open.Verified.Add(r.bakeTime())
 	for left := end.Sub(r.Now()); left > 0; left = end.Sub(r.Now()) {
 		say(fmt.Sprintf("both CAs are trusted for %s more", left.Round(time.Second)))
 		select {
@@ -386,7 +420,11 @@ func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error)
 }
 
 func (r *caRotation) retire(ctx context.Context, say func(string)) (string, error) {
-	if err := r.change(ctx, say, enter(stack.PhaseRetire, r.prior.rotation())); err != nil {
+	open, err := r.mine(stack.PhaseContract)
+	if err != nil {
+		return "", err
+	}
+	if err := r.change(ctx, say, enter(stack.PhaseRetire, open)); err != nil {
 		return "", err
 	}
 	return "the old keys are deleted", nil

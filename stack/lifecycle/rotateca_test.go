@@ -600,6 +600,56 @@ func TestReplaceCACompromised(t *testing.T) {
 	}
 }
 
+// TestReplaceCALostKey: a key of a set that is lost is no reason to delete the
+// other one.
+func TestReplaceCALostKey(t *testing.T) {
+	for phase, lost := range map[stack.Phase]string{stack.PhaseExpand: "ca/next/ca.key", stack.PhaseVerify: "ca/previous/client-ca.key"} {
+		d, _, _ := caStack(t, caConfigs()["edge"])
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: phase})
+		key := readAt(t, d, stack.FileCAKey)
+		if err := os.Remove(at(d, lost)); err != nil {
+			t.Fatal(err)
+		}
+		for _, opts := range []lifecycle.RotateOptions{{AllCAs: true}, {Abort: true}} {
+			_, err := lifecycle.Rotate(t.Context(), d, opts)
+			if e, ok := errors.AsType[*lifecycle.LostSetError](err); !ok || !strings.HasSuffix(e.File, lost) {
+				t.Errorf("%s: %v", lost, err)
+			}
+		}
+		if string(readAt(t, d, stack.FileCAKey)) != string(key) {
+			t.Errorf("%s is lost, and now the key in force is another one", lost)
+		}
+	}
+}
+
+// TestReplaceCATwoRuns: a run that waits finds out that another one has taken the
+// replacement back, or has begun another.
+func TestReplaceCATwoRuns(t *testing.T) {
+	for name, other := range map[string][]lifecycle.RotateOptions{
+		"taken back": {{Abort: true}},
+		"finished":   {{AllCAs: true}},
+		"another":    {{Abort: true}, {CAs: []string{pki.CAClient}, PauseAfter: stack.PhaseStage}},
+	} {
+		d, _, _ := caStack(t, caConfigs()["edge"])
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, PauseAfter: stack.PhaseVerify})
+		first := d
+		baked := false
+		first.Observe = func(p lifecycle.Progress) {
+			if p.Step != string(stack.PhaseBake) || p.State != lifecycle.Running || baked {
+				return
+			}
+			baked = true
+			for _, opts := range other {
+				mustRotate(t, d, opts)
+			}
+		}
+		_, err := lifecycle.Rotate(t.Context(), first, lifecycle.RotateOptions{AllCAs: true, Bake: time.Millisecond})
+		if _, ok := errors.AsType[*lifecycle.OtherRunError](err); !ok || !baked {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestReplaceCAOffline: a root whose key was moved away is replaced by one whose
 // key is here, and comes back without it. An issuing CA needs it.
 func TestReplaceCAOffline(t *testing.T) {
