@@ -71,7 +71,7 @@ func observed(r stack.Rotation, paths []string, files map[string][]byte) stack.P
 	has := func(set string) bool {
 		return slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, set+"/") })
 	}
-	both := r.Roots() && both(files[stack.FileClientCA])
+	both := r.Roots() && holdsTwo(files[stack.FileClientCA])
 	switch next, previous := has(stack.SetNext), has(stack.SetPrevious); {
 	case next == previous:
 		return r.Phase // something is lost, and that is said later
@@ -88,8 +88,8 @@ func observed(r stack.Rotation, paths []string, files map[string][]byte) stack.P
 	}
 }
 
-// both reports whether a bundle has more than one CA.
-func both(bundle []byte) bool {
+// holdsTwo reports whether a bundle has more than one CA.
+func holdsTwo(bundle []byte) bool {
 	parsed, err := pki.ParseTrustBundle(bundle)
 	return err == nil && len(parsed.Certs()) > 1
 }

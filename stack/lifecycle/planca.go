@@ -16,24 +16,19 @@ func planCAs(d Deps, opts RotateOptions, p prior) (Rotated, error) {
 	spec, open := p.state.Spec, p.rotation()
 	out := Rotated{Result: newResult(d, spec), Restarts: []PlannedStep{}, Due: true, Open: open}
 	planned := stack.Rotation{CAs: opts.CAs, Compromised: opts.Compromised}
+	if err := r.possible(); err != nil {
+		return out, err
+	}
 	switch {
-	case opts.Abort && open == nil:
-		return out, &NoRotationError{}
-	case opts.Abort && !open.Phase.Before(stack.PhaseContract):
-		return out, &PastError{Phase: open.Phase}
 	case opts.Abort:
 		out.Plan = []PlannedStep{{Action: "abort", Object: titlesOf(open.CAs), Cause: "the old CA comes into force again"}}
 		if open.Phase != stack.PhaseStage {
-			out.Restarts = restartsOf("abort", services(spec, contractFiles(spec, *open)))
+			out.Restarts = restartsOf("abort", services(spec, abortFiles(spec, *open)))
 		}
 		return out, nil
-	case open != nil && !slices.Equal(open.CAs, opts.CAs):
-		return out, &OpenRotationError{Rotation: *open}
 	case open != nil:
 		planned = *open
-	}
-	if err := checkCAs(spec, planned.CAs); err != nil {
-		return out, err
+		planned.Compromised = planned.Compromised || opts.Compromised
 	}
 	for _, phase := range stack.Phases() {
 		if open != nil && phase.Before(open.Phase) {
@@ -72,7 +67,7 @@ func (r *caRotation) restarted(planned stack.Rotation, phase stack.Phase) []stri
 	spec := r.prior.state.Spec
 	switch phase {
 	case stack.PhaseExpand:
-		out := services(spec, expandFiles(spec, planned))
+		out := services(spec, trustFiles(spec, planned))
 		if planned.Roots() && r.unbridged() && !slices.Contains(out, stack.Builder) {
 			out = append(out, stack.Builder)
 		}
@@ -80,7 +75,7 @@ func (r *caRotation) restarted(planned stack.Rotation, phase stack.Phase) []stri
 	case stack.PhaseSwitch:
 		return services(spec, switchFiles(spec, planned))
 	case stack.PhaseContract:
-		out := services(spec, expandFiles(spec, planned))
+		out := services(spec, trustFiles(spec, planned))
 		if planned.Compromised && spec.Serve == stack.ServeEdge && planned.Roots() {
 			out = append(out, stack.Builder)
 		}
@@ -98,8 +93,8 @@ func (r *caRotation) unbridged() bool {
 	return r.prior.state.Spec.Serve == stack.ServeEdge && root != nil && len(trusted) > 0 && !slices.Contains(trusted, pki.Generation(root.Anchor()))
 }
 
-// expandFiles are what changes when trust does.
-func expandFiles(spec stack.Spec, r stack.Rotation) []string {
+// trustFiles are what changes when trust does.
+func trustFiles(spec stack.Spec, r stack.Rotation) []string {
 	var out []string
 	if r.Roots() {
 		out = append(out, stack.FileRegistryCA, stack.FileBuilderCA, stack.FileClientCA)
@@ -122,12 +117,12 @@ func switchFiles(spec stack.Spec, r stack.Rotation) []string {
 	return out
 }
 
-// contractFiles are what changes when the old CAs come into force again.
-func contractFiles(spec stack.Spec, r stack.Rotation) []string {
+// abortFiles are what changes when the old CAs come into force again.
+func abortFiles(spec stack.Spec, r stack.Rotation) []string {
 	if r.Phase == stack.PhaseSwitch {
-		return append(expandFiles(spec, r), switchFiles(spec, r)...)
+		return append(trustFiles(spec, r), switchFiles(spec, r)...)
 	}
-	return expandFiles(spec, r)
+	return trustFiles(spec, r)
 }
 
 // services returns which ones have to be started again for files, by the table.

@@ -104,17 +104,8 @@ func replaceCAs(ctx context.Context, d Deps, opts RotateOptions, p prior) (Rotat
 // check finds out whether anything of what was asked for can begin.
 func (r *caRotation) check(ctx context.Context) error {
 	spec, open := r.prior.state.Spec, r.prior.rotation()
-	switch {
-	case r.opts.Abort && open == nil:
-		return &NoRotationError{}
-	case r.opts.Abort && !open.Phase.Before(stack.PhaseContract):
-		return &PastError{Phase: open.Phase}
-	case !r.opts.Abort && open != nil && !slices.Equal(open.CAs, r.opts.CAs):
-		return &OpenRotationError{Rotation: *open}
-	case !r.opts.Abort:
-		if err := checkCAs(spec, r.opts.CAs); err != nil {
-			return err
-		}
+	if err := r.possible(); err != nil {
+		return err
 	}
 	for _, service := range []string{stack.Registry, stack.Builder} {
 		if !spec.Published(service).On() {
@@ -134,6 +125,23 @@ func (r *caRotation) check(ctx context.Context) error {
 	err = before.finish(ctx, containers)
 	r.prior = before.prior
 	return err
+}
+
+// possible holds what was asked for against what is open and what there is.
+func (r *caRotation) possible() error {
+	open := r.prior.rotation()
+	switch {
+	case r.opts.Abort && open == nil:
+		return &NoRotationError{}
+	case r.opts.Abort && !open.Phase.Before(stack.PhaseContract):
+		return &PastError{Phase: open.Phase}
+	case r.opts.Abort:
+		return nil
+	case open != nil && !slices.Equal(open.CAs, r.opts.CAs):
+		return &OpenRotationError{Rotation: *open}
+	default:
+		return checkCAs(r.prior.state.Spec, r.opts.CAs)
+	}
 }
 
 // checkCAs refuses CAs that are not made here.
