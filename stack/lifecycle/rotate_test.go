@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +56,7 @@ type runningEngine struct {
 	containers []compose.Container
 	stopped    []string // services, in the order of the calls
 	killed     []string
+	stubborn   bool // it freezes nothing
 }
 
 func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOptions) (compose.UpResult, error) {
@@ -63,6 +65,13 @@ func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOpti
 		e.containers = append(e.containers, compose.Container{Service: s.Name, State: "running", Labels: s.Labels})
 	}
 	return compose.UpResult{}, nil
+}
+
+func (e *runningEngine) Freeze(context.Context, string, string) error {
+	if e.stubborn {
+		return errors.New("no freezer")
+	}
+	return nil
 }
 
 func (e *runningEngine) KillFrozen(_ context.Context, _, service string) error {
@@ -193,6 +202,23 @@ func TestRotateWaits(t *testing.T) {
 	}
 	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"buildkit"}, Force: true}); err != nil {
 		t.Errorf("with force: %v", err)
+	}
+}
+
+// TestRotateStopsTheBuilder: whatever is started again, the builder goes first,
+// frozen; an engine that freezes nothing stops it.
+func TestRotateStopsTheBuilder(t *testing.T) {
+	for stubborn, want := range map[bool]string{false: "killed [buildkit], stopped [registry]", true: "killed [], stopped [buildkit registry]"} {
+		d := rotateDeps(t, claims(sound))
+		mustUp(t, d, stack.Config{Name: "quiet"})
+		engine := d.Engine.(*runningEngine)
+		engine.stubborn = stubborn
+		if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Leaves: []string{"registry"}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("killed %v, stopped %v", engine.killed, engine.stopped); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

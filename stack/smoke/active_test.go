@@ -166,3 +166,36 @@ func TestWatchIdleEnds(t *testing.T) {
 		t.Error("a builder that is not published is idle")
 	}
 }
+
+// TestIdleStill: who watches a builder at which nobody builds hears of a build
+// that begins, also when the context has ended meanwhile, and takes a builder that
+// is not heard any more for one at which somebody may.
+func TestIdleStill(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*history)
+		still   bool
+	}{
+		"nothing":             {func(*history) {}, true},
+		"a build begins":      {func(h *history) { h.start("a") }, false},
+		"it is heard no more": {func(h *history) { h.fails <- errors.New("gone") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, o := newHistory(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			idle, err := WatchIdle(ctx, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer idle.Close()
+			cancel()
+			go c.happens(h)
+			wait := 10 * time.Second
+			if c.still {
+				wait = 200 * time.Millisecond
+			}
+			if got := idle.Still(wait); got != c.still {
+				t.Errorf("still idle: %v", got)
+			}
+		})
+	}
+}
