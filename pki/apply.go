@@ -108,8 +108,8 @@ func (a *applier) issue(ctx context.Context, leaf LeafPlan, have *KeyPair) (*Key
 	if err != nil {
 		return nil, err
 	}
-	if out, err = complete(ctx, authority, out, request); err == nil && a.out.Cross != nil && a.belowRoot(leaf) {
-		out.Chain = append(out.Chain, a.out.Cross)
+	if out, err = complete(ctx, authority, out, request); err == nil && len(a.out.Cross) > 0 && a.belowRoot(leaf) {
+		out.Chain = append(out.Chain, a.out.Cross[0])
 	}
 	return out, err
 }

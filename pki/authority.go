@@ -33,10 +33,10 @@ const organization = "certyard"
 // Five minutes is what cfssl itself uses (signer.FillTemplate).
 const backdate = 5 * time.Minute
 
-// pathLen of a root leaves room for the next root, which it cross-signs, and for
-// an issuing CA below that; with less, OpenSSL and GnuTLS refuse the crossed
-// chain (facts, rotation: C-cross).
-const pathLen = 2
+// pathLen of a root leaves room for an issuing CA, and for the roots that come
+// after it one by one: each is cross-signed by the one before, and with less the
+// crossed chain is refused (facts, rotation: C-cross).
+const pathLen = 32
 
 var (
 	oidSubjectAltName  = asn1.ObjectIdentifier{2, 5, 29, 17}
@@ -116,13 +116,18 @@ func newCA(plan CAPlan, parent *KeyPair, now time.Time) (*KeyPair, error) {
 
 // crossSign returns a root's certificate as another root signs it: the same
 // subject and key, so that whoever trusts only the other one accepts what the
-// first one has signed. It ends with whichever of the two ends first.
+// first one has signed. It ends with whichever of the two ends first, and permits
+// no more below it than the other one does.
 func crossSign(root, other *KeyPair, now time.Time) (*x509.Certificate, error) {
 	extensions, err := caExtensions(ConstraintsOf(root.Cert), nil, false)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSigner(other, other.Cert, caProfile(true))
+	profile := caProfile(true)
+	if limit := other.Cert.MaxPathLen; limited(other.Cert) && limit <= pathLen {
+		profile.CAConstraint.MaxPathLen, profile.CAConstraint.MaxPathLenZero = limit-1, limit == 1
+	}
+	s, err := newSigner(other, other.Cert, profile)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func checkCA(t *testing.T, ca *x509.Certificate) {
 	if pki.Generation(ca) != generation {
 		t.Errorf("got generation %s, want %s", pki.Generation(ca), generation)
 	}
-	if !ca.IsCA || !ca.BasicConstraintsValid || ca.MaxPathLen != 2 {
+	if !ca.IsCA || !ca.BasicConstraintsValid || ca.MaxPathLen != 32 {
 		t.Errorf("got CA %v, path length %d", ca.IsCA, ca.MaxPathLen)
 	}
 	if ca.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign || len(ca.ExtKeyUsage)+len(ca.UnknownExtKeyUsage) > 0 {

@@ -4,15 +4,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // cross settles [Material.Cross] when a root takes the place of another one.
-//
-// One generation back is all: a chain could go on with how the root before was
-// cross-signed itself, but GnuTLS retries once without the last certificate, and
-// a client of it that trusts the newest root alone refuses a longer one (seen
-// with 3.7.9).
 func (a *applier) cross(plan CAPlan, root, before *KeyPair) error {
 	if plan.Name != CAName || before == nil {
 		return nil
@@ -21,10 +15,11 @@ func (a *applier) cross(plan CAPlan, root, before *KeyPair) error {
 	if !plan.Cross || before.Key == nil || !a.reaches(before.Cert) {
 		return nil
 	}
-	var err error
-	if a.out.Cross, err = crossSign(root, before, a.now); err != nil {
+	cross, err := crossSign(root, before, a.now)
+	if err != nil {
 		return fmt.Errorf("having CA %s sign CA %s: %w", Generation(before.Cert), Generation(root.Cert), err)
 	}
+	a.out.Cross = append([]*x509.Certificate{cross}, a.have.Cross...)
 	return nil
 }
 
@@ -35,7 +30,7 @@ func (a *applier) reaches(root *x509.Certificate) bool {
 	if slices.ContainsFunc(a.plan.CAs, func(ca CAPlan) bool { return ca.Issuer == CAName }) {
 		between++
 	}
-	if limited := root.MaxPathLen > 0 || root.MaxPathLenZero; limited && root.MaxPathLen < between {
+	if limited(root) && root.MaxPathLen < between {
 		return false
 	}
 	c := ConstraintsOf(root)
@@ -44,16 +39,72 @@ func (a *applier) reaches(root *x509.Certificate) bool {
 	})
 }
 
-// Reach returns the generations of the roots with which the servers can be
-// verified: the root's own, and the one before if that has cross-signed it.
-func (m Material) Reach(now time.Time) []string {
-	ca := m.CAs[CAName]
-	if ca == nil {
+// limited reports whether a CA says how many others may be below it.
+func limited(ca *x509.Certificate) bool { return ca.MaxPathLen > 0 || ca.MaxPathLenZero }
+
+// Reach returns the generations of the roots with which a server's leaf can be
+// verified until it ends, given all of [Material.Cross]: the root's own, then
+// older ones, newest first; none without a root.
+func (m Material) Reach(name string) []string {
+	root, leaf := m.CAs[CAName], m.Leaves[name]
+	if root == nil {
 		return nil
 	}
-	out := []string{Generation(ca.Anchor())}
-	if m.Cross != nil && !now.After(m.Cross.NotAfter) {
-		out = append(out, shortID(m.Cross.AuthorityKeyId))
+	out := []string{Generation(root.Anchor())}
+	if leaf == nil || leaf.Cert == nil {
+		return out
+	}
+	between := x509.NewCertPool()
+	for _, cert := range leaf.Chain {
+		between.AddCert(cert)
+	}
+	for _, cross := range m.Cross {
+		// As an anchor it stands for the root that has signed it, which does
+		// not end before it.
+		anchor := x509.NewCertPool()
+		anchor.AddCert(cross)
+		_, err := leaf.Cert.Verify(x509.VerifyOptions{Roots: anchor, Intermediates: between, CurrentTime: leaf.Cert.NotAfter})
+		if err != nil {
+			break
+		}
+		out = append(out, shortID(cross.AuthorityKeyId))
+		between.AddCert(cross)
+	}
+	return out
+}
+
+// Bridge returns a server's pair with the chain for a client that may know no
+// newer root than one of a long time ago. It is for clients that build a path
+// from what they are sent, as those of crypto/tls. GnuTLS does not: it retries
+// once without the last certificate, and so one of it that trusts the newest root
+// alone refuses more than one crossed certificate (seen with 3.7.9).
+func (m Material) Bridge(name string) *KeyPair {
+	out := *m.Leaves[name]
+	out.Chain = slices.Clone(out.Chain)
+	for i, cross := range m.Cross {
+		if i > 0 {
+			out.Chain = append(out.Chain, cross)
+		}
+	}
+	return &out
+}
+
+// KeepCross returns the part of [Material.Cross] that one of the given roots
+// needs to lead to the newest, and the first in any case.
+func KeepCross(crossed []*x509.Certificate, generations []string) []*x509.Certificate {
+	for i, cross := range crossed {
+		if slices.Contains(generations, shortID(cross.AuthorityKeyId)) {
+			return crossed[:i+1]
+		}
+	}
+	return crossed[:min(1, len(crossed))]
+}
+
+// CrossPEM returns [Material.Cross] in PEM.
+func (m Material) CrossPEM() []byte {
+	var out []byte
+	for _, cross := range m.Cross {
+		out = append(out, certPEM(cross)...)
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 )
@@ -27,18 +28,22 @@ func replaceServerCAs(t *testing.T, plan pki.Plan, have pki.Material, generation
 
 // TestCross: a client that trusts the root before, or the new one alone, accepts
 // the servers through the chain that they send; every engine does, also after
-// several generations. One that is further back does not.
+// several generations. One that is further back does so through the bridge, and
+// not through what everybody is sent.
 func TestCross(t *testing.T) {
 	needTools(t)
 	for i, m := range modes()[:2] {
 		t.Run(m.name, func(t *testing.T) {
 			plan, have := modeAt(t, i)
+			first := have.CAs[pki.CAName].Anchor()
+			reached := []string{pki.Generation(first)}
 			for generation := 2; generation <= 4; generation++ {
 				before := have.CAs[pki.CAName].Anchor()
 				have = replaceServerCAs(t, plan, have, generation)
 				after := have.CAs[pki.CAName].Anchor()
-				if got := have.Reach(now); !slices.Equal(got, []string{pki.Generation(after), pki.Generation(before)}) {
-					t.Errorf("generation %d reaches %v", generation, got)
+				reached = append([]string{pki.Generation(after)}, reached...)
+				if got := have.Reach("registry"); !slices.Equal(got, reached) {
+					t.Errorf("generation %d reaches %v, want %v", generation, got, reached)
 				}
 				for title, root := range map[string]*x509.Certificate{"before": before, "after": after} {
 					q := question{pair: have.Leaves["registry"], trust: []*x509.Certificate{root}, host: "localhost", role: pki.RoleServer}
@@ -49,10 +54,19 @@ func TestCross(t *testing.T) {
 					}
 				}
 			}
+			for name, pair := range map[string]*pki.KeyPair{"leaf": have.Leaves["registry"], "bridge": have.Bridge("registry")} {
+				f := pki.Verify(pair, pki.NewTrustBundle(first), pki.Want{Role: pki.RoleServer, SANs: plan.Leaves[0].SANs}, now)
+				if (len(f) == 0) != (name == "bridge") {
+					t.Errorf("a client that trusts the first root alone, shown the %s: %v", name, f)
+				}
+			}
+			if kept := pki.KeepCross(have.Cross, reached[2:3]); len(kept) != 2 || len(pki.KeepCross(have.Cross, nil)) != 1 {
+				t.Errorf("of %d crossed certificates %d are kept for the root two before", len(have.Cross), len(kept))
+			}
 			if n := len(have.Leaves["client"].Chain); n != 0 {
 				t.Errorf("the client sends %d certificates of the servers' roots", n)
 			}
-			if findings := pki.Lint(have.Cross); len(findings) > 0 {
+			if findings := pki.Lint(have.Cross[0]); len(findings) > 0 {
 				t.Errorf("lint: %v", findings)
 			}
 		})
@@ -63,8 +77,11 @@ func TestCross(t *testing.T) {
 func TestCrossCannot(t *testing.T) {
 	plan, have := modeAt(t, 0)
 	have = replaceServerCAs(t, plan, have, 2)
-	if got := have.Reach(have.Cross.NotAfter.AddDate(0, 0, 1)); len(got) != 1 {
-		t.Errorf("when it has expired it reaches %v", got)
+	soon, ending := have, *have.Cross[0]
+	ending.NotAfter = have.Leaves["registry"].Cert.NotAfter.Add(-time.Second)
+	soon.Cross = []*x509.Certificate{&ending}
+	if got := soon.Reach("registry"); len(got) != 1 {
+		t.Errorf("where it ends before the leaf it reaches %v", got)
 	}
 	wide := plan
 	wide.CAs, wide.Leaves = slices.Clone(plan.CAs), slices.Clone(plan.Leaves)
@@ -79,7 +96,7 @@ func TestCrossCannot(t *testing.T) {
 		plan pki.Plan
 		have pki.Material
 	}{"the old root may not sign a name": {wide, have}, "its key is elsewhere": {plan, away}, "its path length forbids it": {plan, flat}} {
-		if out := replaceServerCAs(t, c.plan, c.have, 3); out.Cross != nil || len(out.Leaves["registry"].Chain) != 0 {
+		if out := replaceServerCAs(t, c.plan, c.have, 3); len(out.Cross) != 0 || len(out.Leaves["registry"].Chain) != 0 {
 			t.Errorf("%s, and it has signed", name)
 		}
 	}

@@ -34,10 +34,12 @@ type Step struct {
 type Material struct {
 	CAs    map[string]*KeyPair
 	Leaves map[string]*KeyPair
-	// Cross is the root's certificate as the root before it has signed it, nil
-	// where that could not be. Servers send it, so that a client which has
-	// missed the new root goes on accepting them.
-	Cross *x509.Certificate
+	// Cross leads from older roots to this one: the root's certificate as the
+	// root before it has signed it, then that one's as the root before that has,
+	// and so on; empty where that could not be. Servers send the first, so that
+	// a client which has missed the new root goes on accepting them. For one
+	// that has missed more, see [Material.Bridge].
+	Cross []*x509.Certificate
 	// Used are serial numbers that leaves had before.
 	Used []UsedSerial
 }

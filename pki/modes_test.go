@@ -50,7 +50,7 @@ func TestTwoTier(t *testing.T) {
 	if trust := out.Trust(plan, pki.RoleServer).Certs(); len(trust) != 1 || !trust[0].Equal(root.Cert) {
 		t.Errorf("trusted are %d certificates", len(trust))
 	}
-	if root.Cert.MaxPathLen != 2 || issuing.Cert.MaxPathLen != 0 || !issuing.Cert.MaxPathLenZero || issuing.Cert.NotAfter.After(root.Cert.NotAfter) {
+	if root.Cert.MaxPathLen != 32 || issuing.Cert.MaxPathLen != 0 || !issuing.Cert.MaxPathLenZero || issuing.Cert.NotAfter.After(root.Cert.NotAfter) {
 		t.Error("path lengths or dates are wrong")
 	}
 	out.CAs[pki.CAName] = &pki.KeyPair{Cert: root.Cert}

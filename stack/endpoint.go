@@ -17,6 +17,7 @@ const (
 // Ports inside the containers.
 const (
 	RegistryPort = 5000 // distribution's own default
+	BridgePort   = 5001 // the registry as the builder reaches it behind the edge
 	BuilderPort  = 1234 // the cheat sheet's, and BuildKit's examples'
 )
 

@@ -16,7 +16,8 @@ const (
 	FileIssuingCert = "ca/issuing.crt"
 	FileIssuingKey  = "ca/issuing.key"
 
-	// FileCross is the CA's certificate as the CA before it has signed it.
+	// FileCross leads from older CAs to this one: its certificate as the CA
+	// before it has signed it, then that one's, and so on.
 	FileCross = "ca/cross.crt"
 
 	// The CA of client certificates. A replaced one is kept in DirRetired
@@ -46,8 +47,11 @@ const (
 	FileEdgeConfig       = "edge/edge.yaml"
 	FileEdgeRegistryCert = "edge/registry/tls.crt"
 	FileEdgeRegistryKey  = "edge/registry/tls.key"
-	FileEdgeBuilderCert  = "edge/builder/tls.crt"
-	FileEdgeBuilderKey   = "edge/builder/tls.key"
+	// FileEdgeBridge is the registry's certificate with a longer chain, for a
+	// builder that has kept an older root.
+	FileEdgeBridge      = "edge/registry/bridge.crt"
+	FileEdgeBuilderCert = "edge/builder/tls.crt"
+	FileEdgeBuilderKey  = "edge/builder/tls.key"
 	// With builder.tls: mutual, whom the edge lets in.
 	FileEdgeClients = "edge/builder/clients.crt"
 	FileEdgeAccess  = "edge/builder/access.json"
@@ -225,7 +229,7 @@ func OptionalFiles() []string {
 	removed := ClientPair(LeafRemoved)
 	return []string{
 		FileRegistryCert2, FileBuilderClientCA, FileCross,
-		FileEdgeConfig, FileEdgeClients, FileEdgeAccess, FileRelayConfig, removed.Cert, removed.Key,
+		FileEdgeConfig, FileEdgeBridge, FileEdgeClients, FileEdgeAccess, FileRelayConfig, removed.Cert, removed.Key,
 	}
 }
 
@@ -251,7 +255,7 @@ func HopOf(path string) (Hop, bool) {
 	case FileRegistryConfig, FileHtpasswd, FileRegistryCert, FileRegistryKey, FileRegistryCert2, FileRegistryCA,
 		FileEdgeConfig, FileEdgeRegistryCert, FileEdgeRegistryKey:
 		return HopHostRegistry, true
-	case FileBuilderConfig, FileBuilderCA, FileRelayConfig:
+	case FileBuilderConfig, FileBuilderCA, FileRelayConfig, FileEdgeBridge:
 		return HopBuilderRegistry, true
 	case FileBuilderCert, FileBuilderKey, FileBuilderClientCA, FileClientCA, FileClientCert, FileClientKey, FileDockerConfig,
 		FileEdgeBuilderCert, FileEdgeBuilderKey, FileEdgeClients, FileEdgeAccess:

@@ -54,7 +54,7 @@ func TestHopOf(t *testing.T) {
 		stack.FileEdgeConfig: stack.HopHostRegistry, stack.FileEdgeRegistryCert: stack.HopHostRegistry, stack.FileEdgeRegistryKey: stack.HopHostRegistry,
 		stack.FileEdgeBuilderCert: stack.HopHostBuilder, stack.FileEdgeBuilderKey: stack.HopHostBuilder,
 		stack.FileEdgeClients: stack.HopHostBuilder, stack.FileEdgeAccess: stack.HopHostBuilder,
-		stack.FileRelayConfig: stack.HopBuilderRegistry,
+		stack.FileRelayConfig: stack.HopBuilderRegistry, stack.FileEdgeBridge: stack.HopBuilderRegistry,
 	}
 	for name, file := range layout(t) {
 		read := strings.HasPrefix(file, stack.DirRegistry+"/") || strings.HasPrefix(file, stack.DirBuilder+"/") ||

@@ -38,7 +38,7 @@ func (s Serve) Consumers() []Consumer {
 	if s == ServeEdge {
 		return []Consumer{
 			{Edge, []string{FileEdgeConfig}, NeedRestart, "the edge reads it at its start"},
-			{Edge, []string{FileEdgeRegistryCert, FileEdgeBuilderCert, FileEdgeClients, FileEdgeAccess}, NeedNothing, "the edge looks at it in every handshake"},
+			{Edge, []string{FileEdgeRegistryCert, FileEdgeBridge, FileEdgeBuilderCert, FileEdgeClients, FileEdgeAccess}, NeedNothing, "the edge looks at it in every handshake"},
 			{Registry, []string{FileRegistryConfig}, NeedRestart, "the registry reads it at its start"},
 			htpasswd,
 			{Builder, []string{FileBuilderConfig, FileRelayConfig}, NeedRestart, "buildkitd reads it at its start"},

@@ -172,6 +172,13 @@ func (s Spec) Relay(f Facts) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip, uint16(e.Port)), true
 }
 
+// RelayedNames returns the loopback address inside the builder's container that
+// leads to the registry under its names on the stack's network, where [Spec.Relay]
+// has one.
+func RelayedNames() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), RegistryPort)
+}
+
 // Aliases returns the names that the edge has on the stack's network: those of
 // both services, and the registry's one name where it is none of the loopback.
 func (s Spec) Aliases(f Facts) []string {

@@ -22,6 +22,7 @@ listeners:
   - name: builder
     addresses: [":1234"]
     certificates: /etc/edge/builder  # directory with tls.crt and tls.key
+    certificate_file: tls.crt        # the certificate's file there
     clients: /etc/edge/builder       # with clients.crt; access.json if any
     access_required: false           # true: access.json must be there
     alpn: [h2]

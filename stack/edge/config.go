@@ -22,11 +22,12 @@ type Config struct {
 
 // ListenerConfig is one listener of a [Config].
 type ListenerConfig struct {
-	Name         string   `yaml:"name"`
-	Plain        bool     `yaml:"plain"` // copy TCP as it is, without TLS
-	Addresses    []string `yaml:"addresses"`
-	Certificates string   `yaml:"certificates"` // directory with tls.crt and tls.key
-	Clients      string   `yaml:"clients"`      // directory with clients.crt and access.json; "" = nobody is asked
+	Name            string   `yaml:"name"`
+	Plain           bool     `yaml:"plain"` // copy TCP as it is, without TLS
+	Addresses       []string `yaml:"addresses"`
+	Certificates    string   `yaml:"certificates"`     // directory with tls.crt and tls.key
+	CertificateFile string   `yaml:"certificate_file"` // the certificate's file there; "" = tls.crt
+	Clients         string   `yaml:"clients"`          // directory with clients.crt and access.json; "" = nobody is asked
 	// AccessRequired makes an access.json that is missing an error, so that
 	// nobody is let in for want of a list.
 	AccessRequired bool     `yaml:"access_required"`

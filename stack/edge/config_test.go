@@ -21,6 +21,7 @@ listeners:
   - name: builder
     addresses: [":1234"]
     certificates: /etc/edge/builder
+    certificate_file: other.crt
     clients: /etc/edge/builder
     alpn: [h2]
     target: tcp:builder:1234
@@ -42,17 +43,17 @@ func TestConfig(t *testing.T) {
 	}
 	want := plan{admin: "/run/edge/admin.sock", drain: 5 * time.Second, listeners: []listenerPlan{
 		{
-			name: "registry", addresses: []string{":5000", "127.0.0.1:5005", "[::1]:5005"}, certificates: "/etc/edge/registry",
+			name: "registry", addresses: []string{":5000", "127.0.0.1:5005", "[::1]:5005"}, certificates: "/etc/edge/registry", certificate: "tls.crt",
 			alpn: []string{"http/1.1"}, target: target{"unix", "/run/registry/registry.sock"},
 			maxConnections: 4096, handshakeTimeout: 10 * time.Second, targetTimeout: 10 * time.Second,
 		},
 		{
-			name: "builder", addresses: []string{":1234"}, certificates: "/etc/edge/builder", clients: "/etc/edge/builder",
+			name: "builder", addresses: []string{":1234"}, certificates: "/etc/edge/builder", certificate: "other.crt", clients: "/etc/edge/builder",
 			alpn: []string{"h2"}, target: target{"tcp", "builder:1234"},
 			maxConnections: 10, handshakeTimeout: 3 * time.Second, targetTimeout: time.Minute,
 		},
 		{
-			name: "relay", plain: true, addresses: []string{"127.0.0.1:5006"}, target: target{"tcp", "[::1]:5005"},
+			name: "relay", plain: true, certificate: "tls.crt", addresses: []string{"127.0.0.1:5006"}, target: target{"tcp", "[::1]:5005"},
 			maxConnections: 4096, handshakeTimeout: 10 * time.Second, targetTimeout: 10 * time.Second,
 		},
 	}}
@@ -81,12 +82,12 @@ func TestConfigProblems(t *testing.T) {
 		{"two documents", whole + "---\nversion: 1\n", "a second document begins here; want one"},
 		{"version", e("version: 1", "version: 2"), "x.yaml: line 1: version: 2 is not known; want 1"},
 		{"unknown key", e("admin:", "amin:"), "x.yaml: line 2: amin: unknown key; known here: admin, drain_timeout, listeners, version"},
-		{"unknown key of a listener", e("    alpn: [h2]", "    alpns: [h2]"), "x.yaml: line 14: listeners[1].alpns: unknown key; known here: access_required, addresses, alpn,"},
-		{"key twice", e("    plain: true", "    plain: true\n    plain: true"), "line 21: listeners[2].plain: stands on line 20 already"},
-		{"name", e("name: relay", "name: Relay"), `line 19: listeners[2].name: "Relay" is no name`},
-		{"no name", e("- name: relay\n    plain", "- plain"), `line 19: listeners[2].name: "" is no name`},
-		{"name twice", e("name: relay", "name: registry"), `line 19: listeners[2].name: "registry" is taken by listeners[0].name`},
-		{"address twice", e("127.0.0.1:5006", "127.0.0.1:5005"), `line 21: listeners[2].addresses[0]: "127.0.0.1:5005" is taken by listeners[0].addresses[1]`},
+		{"unknown key of a listener", e("    alpn: [h2]", "    alpns: [h2]"), "x.yaml: line 15: listeners[1].alpns: unknown key; known here: access_required, addresses, alpn,"},
+		{"key twice", e("    plain: true", "    plain: true\n    plain: true"), "line 22: listeners[2].plain: stands on line 21 already"},
+		{"name", e("name: relay", "name: Relay"), `line 20: listeners[2].name: "Relay" is no name`},
+		{"no name", e("- name: relay\n    plain", "- plain"), `line 20: listeners[2].name: "" is no name`},
+		{"name twice", e("name: relay", "name: registry"), `line 20: listeners[2].name: "registry" is taken by listeners[0].name`},
+		{"address twice", e("127.0.0.1:5006", "127.0.0.1:5005"), `line 22: listeners[2].addresses[0]: "127.0.0.1:5005" is taken by listeners[0].addresses[1]`},
 		{"no addresses", e(`addresses: [":1234"]`, "addresses: []"), "line 11: listeners[1].addresses: want one at least"},
 		{"empty address", e(`[":1234"]`, "[null]"), "line 11: listeners[1].addresses[0]: is empty"},
 		{"address without a port", e(`":1234"`, `"localhost"`), `line 11: listeners[1].addresses[0]: "localhost" is no HOST:PORT`},
@@ -95,23 +96,25 @@ func TestConfigProblems(t *testing.T) {
 		{"addresses is text", e(`addresses: [":1234"]`, `addresses: ":1234"`), `line 11: listeners[1].addresses: want a list, have ":1234"`},
 		{"no certificates", e("certificates: /etc/edge/builder", "# none"), "line 10: listeners[1].certificates: is missing; without certificates a listener needs plain: true"},
 		{"plain with certificates", e("plain: true", "plain: true\n    certificates: /x"), "listeners[2].certificates: has no meaning where plain is true"},
+		{"plain with a certificate file", e("plain: true", "plain: true\n    certificate_file: x"), "listeners[2].certificate_file: has no meaning where plain is true"},
+		{"certificate elsewhere", e("certificate_file: other.crt", "certificate_file: ../other.crt"), "line 13: listeners[1].certificate_file: \"../other.crt\" is not the name of a file in certificates"},
 		{"a list of nobody", e("alpn: [http/1.1]", "alpn: [http/1.1]\n    access_required: true"), "listeners[0].access_required: has no meaning without clients"},
 		{"plain with clients", e("plain: true", "plain: true\n    clients: /x"), "listeners[2].clients: has no meaning where plain is true"},
 		{"plain with alpn", e("plain: true", "plain: true\n    alpn: [h2]"), "listeners[2].alpn: has no meaning where plain is true"},
-		{"plain is text", e("plain: true", "plain: maybe"), `line 20: listeners[2].plain: want true or false, have "maybe"`},
+		{"plain is text", e("plain: true", "plain: maybe"), `line 21: listeners[2].plain: want true or false, have "maybe"`},
 		{"alpn", e("[h2]", `["h2", "", "h2"]`), "2 problems"},
 		{"no target", e("    target: tcp:builder:1234\n", ""), `line 10: listeners[1].target: "" is no target; want unix:PATH or tcp:HOST:PORT`},
-		{"target", e("tcp:builder:1234", "builder:1234"), `line 15: listeners[1].target: "builder:1234" is no target`},
+		{"target", e("tcp:builder:1234", "builder:1234"), `line 16: listeners[1].target: "builder:1234" is no target`},
 		{"target port", e("tcp:builder:1234", "tcp:builder:0"), `"0" is not a port (1-65535)`},
 		{"target host", e("tcp:builder:1234", "tcp::1234"), `"tcp::1234" names no host`},
 		{"target socket", e("/run/registry/registry.sock", "/"+strings.Repeat("x", 107)), "is 108 bytes long, and a socket's path has at most 107"},
-		{"connections", e("max_connections: 10", "max_connections: 0"), "line 16: listeners[1].max_connections: 0 is too few"},
-		{"connections are text", e("max_connections: 10", "max_connections: many"), `line 16: listeners[1].max_connections: want a number, have "many"`},
-		{"duration", e("handshake_timeout: 3s", "handshake_timeout: 3"), `line 17: listeners[1].handshake_timeout: "3" is no duration like 10s`},
+		{"connections", e("max_connections: 10", "max_connections: 0"), "line 17: listeners[1].max_connections: 0 is too few"},
+		{"connections are text", e("max_connections: 10", "max_connections: many"), `line 17: listeners[1].max_connections: want a number, have "many"`},
+		{"duration", e("handshake_timeout: 3s", "handshake_timeout: 3"), `line 18: listeners[1].handshake_timeout: "3" is no duration like 10s`},
 		{"negative duration", e("target_timeout: 1m", "target_timeout: -1m"), `"-1m" is no duration like 10s`},
 		{"no time for handshakes", e("handshake_timeout: 3s", "handshake_timeout: 0s"), `"0s" is no duration like 10s`},
 		{"listener is text", "version: 1\nlisteners: [hello]\n", `x.yaml: line 2: listeners[0]: want keys and values, have "hello"`},
-		{"all at once", e("version: 1", "version: 3") + "extra: 1\n", "x.yaml: 2 problems\n    line 1: version: 3 is not known; want 1\n    line 23: extra: unknown key"},
+		{"all at once", e("version: 1", "version: 3") + "extra: 1\n", "x.yaml: 2 problems\n    line 1: version: 3 is not known; want 1\n    line 24: extra: unknown key"},
 		{"huge", strings.Repeat("#", maxFile+1), "x.yaml: it is larger than 1 MiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

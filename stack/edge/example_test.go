@@ -21,7 +21,7 @@ listeners:
 	// edge.yaml: 3 problems
 	//     line 3: listeners[0].certificates: is missing; without certificates a listener needs plain: true
 	//     line 4: listeners[0].addresses[0]: "5000" is no HOST:PORT
-	//     line 5: listeners[0].certificate: unknown key; known here: access_required, addresses, alpn, certificates, clients, drain_idle, handshake_timeout, max_connections, name, plain, target, target_timeout
+	//     line 5: listeners[0].certificate: unknown key; known here: access_required, addresses, alpn, certificate_file, certificates, clients, drain_idle, handshake_timeout, max_connections, name, plain, target, target_timeout
 }
 
 // A list that is not understood as a whole is refused as a whole.

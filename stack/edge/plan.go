@@ -33,6 +33,7 @@ type listenerPlan struct {
 	addresses        []string
 	plain            bool
 	certificates     string
+	certificate      string
 	clients          string
 	accessRequired   bool
 	alpn             []string
@@ -88,7 +89,7 @@ var listenerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 func (k *checker) listener(at string, l ListenerConfig) listenerPlan {
 	p := listenerPlan{
 		name: l.Name, plain: l.Plain, addresses: l.Addresses,
-		certificates: l.Certificates, clients: l.Clients, accessRequired: l.AccessRequired, alpn: l.ALPN,
+		certificates: l.Certificates, certificate: cmp.Or(l.CertificateFile, FileCertificate), clients: l.Clients, accessRequired: l.AccessRequired, alpn: l.ALPN,
 		target:           k.target(at+".target", l.Target),
 		maxConnections:   DefaultMaxConnections,
 		handshakeTimeout: k.duration(at+".handshake_timeout", l.HandshakeTimeout, DefaultHandshakeTimeout, 1),
@@ -122,7 +123,7 @@ func (k *checker) listener(at string, l ListenerConfig) listenerPlan {
 func (k *checker) tls(at string, l ListenerConfig) {
 	if l.Plain {
 		for key, set := range map[string]bool{
-			"certificates": l.Certificates != "", "clients": l.Clients != "", "access_required": l.AccessRequired,
+			"certificates": l.Certificates != "", "certificate_file": l.CertificateFile != "", "clients": l.Clients != "", "access_required": l.AccessRequired,
 			"alpn": l.ALPN != nil, "handshake_timeout": l.HandshakeTimeout != "", "drain_idle": l.DrainIdle != "",
 		} {
 			if set {
@@ -138,6 +139,10 @@ func (k *checker) tls(at string, l ListenerConfig) {
 		k.add(at+".access_required", "has no meaning without clients")
 	}
 	k.path(at+".certificates", l.Certificates)
+	k.path(at+".certificate_file", l.CertificateFile)
+	if strings.Contains(l.CertificateFile, "/") {
+		k.add(at+".certificate_file", "%q is not the name of a file in certificates", l.CertificateFile)
+	}
 	k.path(at+".clients", l.Clients)
 	for i, protocol := range l.ALPN {
 		// RFC 7301 section 3.1: a length of one byte.

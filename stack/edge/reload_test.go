@@ -270,3 +270,22 @@ func TestStart(t *testing.T) {
 		})
 	}
 }
+
+// TestCertificateFile: a listener may serve another certificate of its directory
+// than the rest do, for the same key, and takes it anew like any.
+func TestCertificateFile(t *testing.T) {
+	f := newFront(t, false)
+	f.listener().CertificateFile = "bridge.crt"
+	for i := range 3 {
+		next := f.ca.Server(t, host)
+		f.writePair(next)
+		f.write("served/bridge.crt", next.CertPEM())
+		f.write("served/tls.crt", f.ca.Server(t, host).CertPEM())
+		if i == 0 {
+			f.start()
+		}
+		if got := f.serial(nil); got != next.Serial() {
+			t.Errorf("serves %s, want %s", got, next.Serial())
+		}
+	}
+}

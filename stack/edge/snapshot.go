@@ -13,7 +13,7 @@ import (
 
 // File names in the directories of a listener.
 const (
-	FileCertificate = "tls.crt"     // the leaf, then its chain
+	FileCertificate = "tls.crt"     // the leaf, then its chain, unless another file is named
 	FileKey         = "tls.key"     // the leaf's key
 	FileClients     = "clients.crt" // the CAs that clients may come from
 	FileAccess      = "access.json" // the access list; may be missing
@@ -38,7 +38,7 @@ type served struct {
 func (s *source) parseServed(c content, now time.Time, first bool) (served, error) {
 	files := pki.PEMPair{
 		Name:     "server leaf",
-		CertFile: c.file(FileCertificate), Cert: c.files[FileCertificate],
+		CertFile: c.file(s.certificate), Cert: c.files[s.certificate],
 		KeyFile: c.file(FileKey), Key: c.files[FileKey],
 	}
 	pair, err := files.Parse()

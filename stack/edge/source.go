@@ -11,6 +11,7 @@ import (
 // change. It is safe for use in parallel.
 type source struct {
 	certificates, clients string // directories; clients may be ""
+	certificate           string // a file in certificates
 	listener              string
 	accessRequired        bool
 	alpn                  []string
@@ -28,10 +29,10 @@ type source struct {
 // each folder that does not load.
 func newSource(l listenerPlan, o Options, m *metrics) (*source, error) {
 	s := &source{
-		certificates: l.certificates, clients: l.clients, accessRequired: l.accessRequired, listener: l.name, alpn: l.alpn,
+		certificates: l.certificates, certificate: l.certificate, clients: l.clients, accessRequired: l.accessRequired, listener: l.name, alpn: l.alpn,
 		now: o.Now, log: o.Log.With("listener", l.name), metrics: m,
 	}
-	s.served = part[served]{folder: folder{l.certificates, []string{FileCertificate, FileKey}}, parse: s.parseServed, now: o.Now}
+	s.served = part[served]{folder: folder{l.certificates, []string{l.certificate, FileKey}}, parse: s.parseServed, now: o.Now}
 	s.gate = part[*gate]{folder: folder{l.clients, []string{FileClients, FileAccess}}, parse: s.parseGate, now: o.Now}
 	var errs []error
 	if _, err := s.served.refresh(); err != nil {

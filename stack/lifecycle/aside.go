@@ -174,8 +174,8 @@ func (dr *draft) setFiles(set string, m pki.Material) ([]stack.File, error) {
 	for _, name := range sortedKeys(m.Leaves) {
 		add(dr.spec.Serve.PairIn(set, name).Cert, m.Leaves[name].CertPEM())
 	}
-	if m.Cross != nil {
-		add(stack.CrossIn(set), (&pki.KeyPair{Cert: m.Cross}).CertPEM())
+	if len(m.Cross) > 0 {
+		add(stack.CrossIn(set), m.CrossPEM())
 	}
 	return out, nil
 }
@@ -205,8 +205,8 @@ func (dr *draft) caKeyFiles(files []stack.File, keep string) ([]stack.File, erro
 	return files, nil
 }
 
-// parseCross reads a cross-signed certificate; nil when there is none.
-func parseCross(file string, data []byte) (*x509.Certificate, error) {
+// parseCross reads cross-signed certificates; nil when there are none.
+func parseCross(file string, data []byte) ([]*x509.Certificate, error) {
 	if data == nil {
 		return nil, nil
 	}
@@ -214,5 +214,5 @@ func parseCross(file string, data []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
-	return bundle.Certs()[0], nil
+	return bundle.Certs(), nil
 }

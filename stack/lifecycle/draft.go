@@ -145,7 +145,7 @@ func (p prior) generated(user string) bool {
 
 // render makes the files, and with them the record of what was made.
 func (dr *draft) render(d Deps) error {
-	dr.facts.BuilderTrust = dr.builderTrust(d.Now())
+	dr.facts.BuilderTrust = dr.builderTrust()
 	files, err := render.Files(render.Input{
 		Spec: dr.spec, Facts: dr.facts, Root: d.Store.Root(),
 		Plan: dr.plan, Material: dr.material, Accepted: dr.accepted(), Retire: dr.retire, RetireClient: dr.retireClient,

@@ -85,12 +85,22 @@ func (r *caRotation) restarted(planned stack.Rotation, phase stack.Phase) []stri
 	}
 }
 
-// unbridged reports whether the builder may trust no CA that the present one
-// leads to, so that it would refuse the next.
+// unbridged reports whether the builder may trust no CA from which a chain is
+// going to lead to the next, so that it would refuse that.
 func (r *caRotation) unbridged() bool {
-	root := parsedCA(r.prior, pki.CAName)
-	trusted := r.prior.state.Facts.BuilderTrust
-	return r.prior.state.Spec.Serve == stack.ServeEdge && root != nil && len(trusted) > 0 && !slices.Contains(trusted, pki.Generation(root.Anchor()))
+	state := r.prior.state
+	trusted, m, err := state.Facts.BuilderTrust, pki.Material{}, error(nil)
+	if state.Spec.Serve != stack.ServeEdge || len(trusted) == 0 {
+		return false
+	}
+	if m, err = r.prior.material(state.Spec.PKI); err != nil {
+		return false // said where the replacement begins
+	}
+	reach := m.Reach(stack.LeafRegistry)
+	if _, relayed := state.Spec.Relay(state.Facts); !relayed {
+		reach = reach[:min(1, len(reach))]
+	}
+	return !overlap(trusted, reach)
 }
 
 // trustFiles are what changes when trust does.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -127,7 +126,7 @@ func (dr *draft) stage(ctx context.Context, d Deps, keys *caKeys) error {
 		}
 	}
 	if dr.rotation.Roots() {
-		dr.aside.Cross = next.Cross
+		dr.aside.Cross = pki.KeepCross(next.Cross, dr.bridged())
 	}
 	return nil
 }
@@ -319,11 +318,21 @@ func (dr *draft) recordStaged(r records) []stack.Issued {
 	return r.issued
 }
 
+// bridged returns the CAs that the builder may have kept, and to which the edge
+// can show it a chain of its own.
+func (dr *draft) bridged() []string {
+	_, relayed := dr.spec.Relay(dr.facts)
+	if dr.prior.state == nil || !relayed {
+		return nil
+	}
+	return dr.prior.state.Facts.BuilderTrust
+}
+
 // builderTrust returns the CAs that the builder's container may trust, and has
 // it started again where that is not enough any more: where neither what the
 // servers show nor what they will show next leads to one of them. It is also
 // started again so that it forgets a CA that is compromised.
-func (dr *draft) builderTrust(now time.Time) []string {
+func (dr *draft) builderTrust() []string {
 	root := dr.material.CAs[pki.CAName]
 	if dr.spec.Serve != stack.ServeEdge || root == nil {
 		return nil
@@ -338,9 +347,9 @@ func (dr *draft) builderTrust(now time.Time) []string {
 	}
 	forget := dr.rotation != nil && dr.rotation.Compromised && dr.rotation.Phase == stack.PhaseContract
 	switch {
-	case len(before) == 0, forget, !overlap(before, dr.material.Reach(now)):
+	case len(before) == 0, forget, !overlap(before, dr.material.Reach(stack.LeafRegistry)):
 		return trusted
-	case dr.rotation != nil && dr.rotation.Phase == stack.PhaseExpand && dr.rotation.Roots() && !overlap(before, dr.others().Reach(now)):
+	case dr.rotation != nil && dr.rotation.Phase == stack.PhaseExpand && dr.rotation.Roots() && !overlap(before, dr.others().Reach(stack.LeafRegistry)):
 		return trusted
 	default:
 		return before

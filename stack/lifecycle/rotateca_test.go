@@ -136,6 +136,7 @@ func caConfigs() map[string]stack.Config {
 		"daemon two-tier": {Builder: mutual, PKI: stack.PKIConfig{Hierarchy: "two-tier"}},
 		"edge":            {Serve: "edge", Builder: mutual},
 		"edge two-tier":   {Serve: "edge", Builder: mutual, PKI: stack.PKIConfig{Hierarchy: "two-tier"}},
+		"edge named":      {Serve: "edge", Registry: stack.RegistryConfig{Name: "registry.lan"}},
 	}
 }
 
@@ -205,7 +206,8 @@ func filesOf(t *testing.T, d lifecycle.Deps) string {
 }
 
 // TestReplaceCARestarts: which daemons a replacement starts again, and when. With
-// the edge it is none, as long as the builder knows the CA before.
+// the edge it is none, unless the builder reaches it under a name of the network:
+// then it is as long as the builder knows the CA before.
 func TestReplaceCARestarts(t *testing.T) {
 	for name, c := range map[string]struct {
 		cas                    []string
@@ -216,7 +218,8 @@ func TestReplaceCARestarts(t *testing.T) {
 		"daemon, server":                {first: "buildkit registry buildkit buildkit", second: "buildkit registry buildkit buildkit"},
 		"daemon two-tier":               {cas: []string{pki.CAIssuing}, first: "registry buildkit", second: "registry buildkit"},
 		"daemon, the clients' CA alone": {cas: []string{pki.CAClient}, first: "buildkit buildkit", second: "buildkit buildkit"},
-		"edge":                          {first: "", second: "buildkit"},
+		"edge":                          {first: "", second: ""},
+		"edge named":                    {first: "", second: "buildkit"},
 		"edge, compromised":             {compromised: true, first: "buildkit", second: "buildkit"},
 		"edge two-tier":                 {cas: []string{pki.CAIssuing}},
 	} {

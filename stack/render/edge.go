@@ -17,23 +17,29 @@ func edge(in Input) ([]stack.File, error) {
 		return nil, nil
 	}
 	mutual := in.Spec.Builder.TLS == stack.TLSMutual
+	relayed, ok := in.Spec.Relay(in.Facts)
 	config, err := execute("edge.yaml.tmpl", map[string]any{
 		"Admin": stack.SocketAdmin, "Mount": stack.MountEdge, "Mutual": mutual,
-		"RegistryAddresses": registryAddresses(in), "BuilderPort": stack.BuilderPort,
+		"RegistryAddresses": registryAddresses(in), "BuilderPort": stack.BuilderPort, "Relayed": ok, "BridgePort": stack.BridgePort,
 		"SocketRegistry": stack.SocketRegistry, "SocketBuilder": stack.SocketBuilder,
 	})
 	if err != nil {
 		return nil, err
 	}
 	files := []stack.File{{Path: stack.FileEdgeConfig, Mode: 0o644, Owner: stack.OwnerRegistry, Data: config}}
-	if at, ok := in.Spec.Relay(in.Facts); ok {
+	if ok {
+		addresses := []string{relayed.String()}
+		if network := stack.RelayedNames(); network != relayed {
+			addresses = append(addresses, network.String())
+		}
 		config, err := execute("relay.yaml.tmpl", map[string]any{
-			"Address": at.String(), "Target": stack.NetworkEndpoint(stack.Registry).Address(),
+			"Addresses": addresses, "Target": net.JoinHostPort(stack.Edge, strconv.Itoa(stack.BridgePort)),
 		})
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, stack.File{Path: stack.FileRelayConfig, Mode: 0o644, Data: config})
+		bridge := in.Material.Bridge(stack.LeafRegistry).CertPEM()
+		files = append(files, stack.File{Path: stack.FileRelayConfig, Mode: 0o644, Data: config}, public(stack.FileEdgeBridge, stack.OwnerRegistry, bridge))
 	}
 	if !mutual {
 		return files, nil

@@ -90,8 +90,8 @@ func material(in Input) ([]stack.File, error) {
 		}
 		files = append(files, more...)
 	}
-	if in.Material.Cross != nil {
-		files = append(files, public(stack.FileCross, stack.OwnerCaller, (&pki.KeyPair{Cert: in.Material.Cross}).CertPEM()))
+	if len(in.Material.Cross) > 0 {
+		files = append(files, public(stack.FileCross, stack.OwnerCaller, in.Material.CrossPEM()))
 	}
 	if in.Spec.Serve == stack.ServeEdge {
 		return files, nil
@@ -231,9 +231,11 @@ func composeFile(in Input, files []stack.File) (stack.File, error) {
 		}
 		return &p
 	}
+	_, relayed := in.Spec.Relay(in.Facts)
 	material := func(service string) string { return MaterialOf(in.Spec, in.Facts, files, service) }
 	data, err := execute("compose.yaml.tmpl", map[string]any{
 		"Edge": in.Spec.Serve == stack.ServeEdge, "Aliases": in.Spec.Aliases(in.Facts),
+		"Relayed": relayed, "RelayedIP": stack.RelayedNames().Addr().String(),
 		"RegistryAliases": in.Spec.RegistryAliases(in.Facts), "EdgeImage": in.Facts.Images[stack.Edge], "EdgeMaterial": material(stack.Edge), "MountEdge": stack.MountEdge,
 		"RunRegistry": stack.RunRegistry, "RunBuilder": stack.RunBuilder, "SocketBuilder": stack.SocketBuilder,
 		"Name":          in.Spec.Name,

@@ -285,7 +285,7 @@ func TestEveryFile(t *testing.T) {
 				want[path] = attributes{0o600, registry, true}
 			}
 			if _, ok := in.Spec.Relay(in.Facts); ok {
-				want[stack.FileRelayConfig] = attributes{0o644, caller, false}
+				want[stack.FileRelayConfig], want[stack.FileEdgeBridge] = attributes{0o644, caller, false}, attributes{0o644, registry, false}
 			}
 			if mutual {
 				want[stack.FileEdgeClients], want[stack.FileEdgeAccess] = attributes{0o644, registry, false}, attributes{0o644, registry, false}
