@@ -129,10 +129,10 @@ func (dr *draft) asideFiles(files []stack.File) ([]stack.File, error) {
 	var err error
 	switch {
 	case dr.phase == stack.PhaseStage:
-		set, err = dr.setFiles(stack.SetNext, dr.aside.Material)
+		set, err = dr.setFiles(stack.SetNext, dr.aside.Material, true)
 	case dr.exchanged != nil && dr.rotation != nil:
-		if set, err = dr.setFiles(stack.SetPrevious, *dr.exchanged); err == nil {
-			files, err = dr.caKeyFiles(files, stack.SetPrevious)
+		if set, err = dr.setFiles(dr.rotation.Set(), *dr.exchanged, false); err == nil {
+			files, err = dr.caKeyFiles(files, dr.rotation.Set())
 		}
 	case dr.exchanged != nil: // back again
 		files, err = dr.caKeyFiles(files, "")
@@ -154,15 +154,15 @@ func (dr *draft) asideFiles(files []stack.File) ([]stack.File, error) {
 	return append(files, set...), nil
 }
 
-// setFiles returns the files of a set. With SetPrevious the keys of its CAs are
-// left out: they are moved there, see caKeyFiles.
-func (dr *draft) setFiles(set string, m pki.Material) ([]stack.File, error) {
+// setFiles returns the files of a set. Without its keys, those of the CAs are
+// moved there, see caKeyFiles.
+func (dr *draft) setFiles(set string, m pki.Material, keys bool) ([]stack.File, error) {
 	var out []stack.File
 	add := func(path string, data []byte) { out = append(out, stack.File{Path: path, Mode: 0o644, Data: data}) }
 	for _, name := range sortedKeys(m.CAs) {
 		at := dr.spec.Serve.PairIn(set, name)
 		add(at.Cert, m.CAs[name].CertPEM())
-		if set == stack.SetPrevious {
+		if !keys {
 			continue
 		}
 		key, err := m.CAs[name].KeyPEM()
@@ -182,7 +182,7 @@ func (dr *draft) setFiles(set string, m pki.Material) ([]stack.File, error) {
 
 // caKeyFiles has the keys of the CAs that are in force now take the place of
 // those that were: these are kept in a set, or with "" written over, by nothing
-// else than what was read.
+// else than what was read. With a set every CA in force has its key here.
 func (dr *draft) caKeyFiles(files []stack.File, keep string) ([]stack.File, error) {
 	for _, name := range sortedKeys(dr.exchanged.CAs) {
 		at := dr.spec.Serve.PairOf(name)

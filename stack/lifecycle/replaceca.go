@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -83,6 +84,18 @@ func goBack(left *stack.Rotation) func(*draft) error {
 			return &OtherRunError{}
 		}
 		dr.back, dr.rotation = true, nil
+		return nil
+	}
+}
+
+// halfBack returns what makes a draft the one that has the CAs before in force and
+// the new ones still trusted, as it was before the leaves were switched.
+func halfBack(left *stack.Rotation) func(*draft) error {
+	return func(dr *draft) error {
+		if !sameRotation(dr.rotation, left) {
+			return &OtherRunError{}
+		}
+		dr.back, dr.rotation.Phase, dr.rotation.Verified = true, stack.PhaseExpand, time.Time{}
 		return nil
 	}
 }
@@ -239,7 +252,7 @@ func (dr *draft) accepted() map[pki.Role]pki.TrustBundle {
 func (dr *draft) retiring() []string {
 	before := dr.prior.rotation()
 	contracted := dr.phase == stack.PhaseContract && before.Phase.Before(stack.PhaseContract)
-	if takenBack := dr.back && before.TrustsBoth(); !contracted && !takenBack {
+	if takenBack := dr.back && dr.rotation == nil && before.TrustsBoth(); !contracted && !takenBack {
 		return nil
 	}
 	ca := dr.others().CAs[pki.CAClient]

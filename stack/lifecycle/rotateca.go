@@ -438,13 +438,47 @@ func (r *caRotation) retire(ctx context.Context, say func(string)) (string, erro
 	return "the old keys are deleted", nil
 }
 
+// endsClients reports whether clients of the new CA have connections that would
+// end with the trust in it, and every CA that comes back has its key here.
+func (r *caRotation) endsClients(open *stack.Rotation) bool {
+	spec := r.prior.state.Spec
+	keyless := slices.ContainsFunc(sortedKeys(r.prior.aside.CAs), func(name string) bool {
+		ca := r.prior.aside.CAs[name]
+		return ca.Key == nil && !ca.Locked()
+	})
+	return open.Phase == stack.PhaseSwitch && spec.Serve == stack.ServeEdge && open.Clients() && spec.Builder.TLS == stack.TLSMutual && !keyless
+}
+
+// halfBack has the old leaves served and shown again, with both CAs trusted. Who
+// begins a build from then on does so as a client of the old CA, and the others
+// can be waited for. What holds is proven once all is back.
+func (r *caRotation) halfBack(ctx context.Context, say func(string), left *stack.Rotation) (*stack.Rotation, error) {
+	if _, err := r.up(ctx, say, halfBack(left)); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.prior, err = recorded(r.Store); err != nil {
+		return nil, err
+	}
+	open := r.prior.rotation()
+	if open == nil || !open.Started.Equal(left.Started) || open.Phase != stack.PhaseExpand {
+		return nil, &OtherRunError{}
+	}
+	return open, nil
+}
+
 // abort puts the old CAs in force again, and proves it.
 func (r *caRotation) abort(ctx context.Context) error {
 	left := r.prior.rotation()
 	broken := r.out.Report
-	err := r.step("abort", func(say func(string)) (string, error) {
+	err := r.step("abort", func(say func(string)) (_ string, err error) {
 		if left.Phase == stack.PhaseStage { // nothing in force has changed
 			return "what was staged is deleted", r.change(ctx, say, goBack(left))
+		}
+		if r.endsClients(left) {
+			if left, err = r.halfBack(ctx, say, left); err != nil {
+				return "", err
+			}
 		}
 		return r.up(ctx, say, goBack(left))
 	})
