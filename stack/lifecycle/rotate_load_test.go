@@ -103,27 +103,25 @@ func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k 
 	registry, failedRegistry := b.gaps(stack.Registry)
 	builder, failedBuilder := b.gaps(stack.Builder)
 	all := slices.Concat(registry, builder)
-	t.Logf("| %-6s | %-14s | %5d | %6d | %6d | %15d | %5d | %6d | %13v, %13v | %8d | %v", serve, k.name, times, b.builds, len(b.broken), len(b.late),
+	t.Logf("| %-6s | %-14s | %5d | %6d | %6d | %15d | %5d | %6d | %13v, %13v | %8d | %v", serve, k.name, times, len(b.builds), b.count(true), b.count(false),
 		len(b.polls[stack.Registry])+len(b.polls[stack.Builder]), failedRegistry+failedBuilder, longest(registry), longest(builder), restarts, time.Since(began).Round(time.Second))
-	for _, f := range b.broken {
+	for _, f := range b.failed {
 		switch {
-		case k.mayRefuse && strings.Contains(f.text, "401 Unauthorized"):
-			t.Logf("%s: refused with the old password: %s", k.name, f.text)
+		case !f.begun && slices.ContainsFunc(all, func(g gap) bool { return within(g, f.at) }):
+		case !f.begun:
+			t.Errorf("%s: a build could not begin while both daemons answered: %s", k.name, f)
+		case k.mayRefuse && strings.Contains(f.err.Error(), "401 Unauthorized"):
+			t.Logf("%s: refused with the old password: %s", k.name, f)
 		case (serve == stack.ServeDaemon || k.mayRestart) && slices.ContainsFunc(all, func(g gap) bool { return within(g, f.from) }):
 			// Its client came while a daemon was away; without the edge the
 			// builder may be back before the registry is.
-			t.Logf("%s: begun in a time without service: %s", k.name, f.text)
+			t.Logf("%s: begun in a time without service: %s", k.name, f)
 		default:
-			t.Errorf("%s: a build that had begun: %s", k.name, f.text)
+			t.Errorf("%s: a build that had begun: %s", k.name, f)
 		}
 	}
-	for _, f := range b.late {
-		if !slices.ContainsFunc(all, func(g gap) bool { return within(g, f.at) }) {
-			t.Errorf("%s: a build could not begin while both daemons answered: %s", k.name, f.text)
-		}
-	}
-	if serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || len(b.late) > 0 || len(all) > 0) {
-		t.Errorf("%s: %d restarts, %d builds could not begin, %d times without service", k.name, restarts, len(b.late), len(all))
+	if late := b.count(false); serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || late > 0 || len(all) > 0) {
+		t.Errorf("%s: %d restarts, %d builds could not begin, %d times without service", k.name, restarts, late, len(all))
 	}
 	if full && longest(all) > longestGap {
 		t.Errorf("%s: %v without service", k.name, longest(all))

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -44,25 +45,8 @@ type traffic struct {
 	all  sync.WaitGroup
 	mu   sync.Mutex
 	tally
-	last string // the repository that was pushed last: new to the builder's pulls
-}
-
-// tally is what came of it since it was last looked at.
-type tally struct {
-	builds int
-	broken []failure           // builds that failed after the builder had begun them
-	late   []failure           // builds that could not begin
-	polls  map[string][]answer // by service
-}
-
-type failure struct {
-	from, at time.Time
-	text     string
-}
-
-type answer struct {
-	from, at time.Time
-	err      error
+	running map[int]time.Time // since when each builder is at its build
+	last    string            // the repository that was pushed last: new to the builder's pulls
 }
 
 // begin starts the traffic on a running stack, with so many builders, after one
@@ -71,18 +55,18 @@ func begin(t *testing.T, d lifecycle.Deps, r lifecycle.Result, builders int) *tr
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &traffic{d: d, stop: cancel, registry: r.Spec.RegistryEndpoint(r.Facts), endpoints: map[string]stack.Endpoint{}}
-	w.polls = map[string][]answer{}
+	w.polls, w.running = map[string][]answer{}, map[int]time.Time{}
 	for _, service := range []string{stack.Registry, stack.Builder} {
 		w.endpoints[service] = r.Spec.HostEndpoints(service, r.Facts)[0]
 	}
-	if _, err := w.solve(ctx, w.base(t), "traffic/old:1"); err != nil {
-		t.Fatal(err)
+	if a := w.solve(ctx, w.base(t), "traffic/old:1"); a.err != nil {
+		t.Fatal(a)
 	}
 	w.last = "traffic/old"
-	for range builders {
+	for number := range builders {
 		w.all.Go(func() {
 			for ctx.Err() == nil {
-				w.build()
+				w.build(number)
 			}
 		})
 	}
@@ -112,28 +96,26 @@ func (w *traffic) base(t *testing.T) llb.State {
 
 // build pulls from the old repository and from the one that was pushed last, runs
 // a step, and pushes to a new one.
-func (w *traffic) build() {
+func (w *traffic) build(number int) {
 	w.mu.Lock()
 	fresh := w.last
+	w.running[number] = time.Now()
 	w.mu.Unlock()
 	name := "traffic/" + strings.ToLower(rand.Text())
 	host := w.registry.Address()
 	dockerfile := fmt.Sprintf("FROM %s/traffic/old:1\nCOPY --from=%s/%s:1 /%s /%s\nRUN [\"/step\"]\n", host, host, fresh, runstep.Seen, runstep.Seen)
 	source := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o444, []byte(dockerfile)))
-	start := time.Now()
-	begun, err := w.solve(context.Background(), source, name+":1", "dockerfile.v0")
+	a := w.solve(context.Background(), source, name+":1", "dockerfile.v0")
 	w.mu.Lock()
-	w.builds++
-	switch {
-	case err == nil:
+	delete(w.running, number)
+	w.builds = append(w.builds, a.from)
+	if a.err == nil {
 		w.last = name
-	case begun:
-		w.broken = append(w.broken, failure{start, time.Now(), err.Error()})
-	default:
-		w.late = append(w.late, failure{start, time.Now(), err.Error()})
+	} else {
+		w.failed = append(w.failed, a)
 	}
 	w.mu.Unlock()
-	if err != nil {
+	if a.err != nil {
 		time.Sleep(20 * time.Millisecond)
 	}
 	// The moment that a script needs for the next one: buildctl takes as long
@@ -142,41 +124,12 @@ func (w *traffic) build() {
 }
 
 // solve builds what a state is, or with a frontend what the Dockerfile in it
-// says, and pushes it. It reports whether the builder had begun it.
-func (w *traffic) solve(ctx context.Context, state llb.State, name string, frontend ...string) (begun bool, err error) {
-	start, first := time.Now(), time.Time{}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("from %s, heard of at %s, until %s: %w", clock(start), clock(first), clock(time.Now()), err)
-		}
-	}()
+// says, and pushes it.
+func (w *traffic) solve(ctx context.Context, state llb.State, name string, frontend ...string) attempt {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	e := w.endpoints[stack.Builder]
-	password, err := w.password()
-	if err != nil {
-		return false, err
-	}
-	c, err := client.New(ctx, e.String(), client.WithServerConfig(e.Host, at(w.d, stack.FileClientCA)),
-		client.WithCredentials(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey)))
-	if err != nil {
-		return false, err
-	}
-	defer c.Close()
-	opt := client.SolveOpt{
-		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{"name": w.registry.Address() + "/" + name, "push": "true"}}},
-		Session: []session.Attachable{&credentials{user: stack.DefaultUser, password: password}},
-	}
-	status, drained := make(chan *client.SolveStatus), make(chan struct{})
-	go func() {
-		defer close(drained)
-		for range status {
-			if !begun {
-				begun, first = true, time.Now()
-			}
-		}
-	}()
-	_, err = c.Build(ctx, opt, "certyard-test", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+	a := attempt{ref: strings.ToLower(rand.Text()), from: time.Now()}
+	a.err = w.try(ctx, &a, name, func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		definition, err := state.Marshal(ctx)
 		if err != nil {
 			return nil, err
@@ -186,12 +139,59 @@ func (w *traffic) solve(ctx context.Context, state llb.State, name string, front
 		}
 		inputs := map[string]*pb.Definition{"context": definition.ToPB(), "dockerfile": definition.ToPB()}
 		return g.Solve(ctx, gateway.SolveRequest{Frontend: frontend[0], FrontendInputs: inputs})
-	}, status)
-	<-drained
-	return begun, err
+	})
+	a.at = time.Now()
+	return a
 }
 
-func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+// try makes an attempt, and keeps in it what is seen of the build.
+func (w *traffic) try(ctx context.Context, a *attempt, name string, build gateway.BuildFunc) error {
+	password, err := w.password()
+	if err != nil {
+		return err
+	}
+	c, err := w.connect(ctx, noting(&a.asked))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	opt := client.SolveOpt{
+		Ref:     a.ref,
+		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{"name": w.registry.Address() + "/" + name, "push": "true"}}},
+		Session: []session.Attachable{&credentials{user: stack.DefaultUser, password: password}},
+	}
+	status, drained := make(chan *client.SolveStatus), make(chan struct{})
+	go func() {
+		defer close(drained)
+		for range status {
+			if !a.begun {
+				a.begun, a.heard = true, time.Now()
+			}
+		}
+	}()
+	_, err = c.Build(ctx, opt, "certyard-test", build, status)
+	<-drained
+	return err
+}
+
+// connect returns a client of the builder. The caller closes it.
+func (w *traffic) connect(ctx context.Context, more ...client.ClientOpt) (*client.Client, error) {
+	e := w.endpoints[stack.Builder]
+	opts := append(more, client.WithServerConfig(e.Host, at(w.d, stack.FileClientCA)),
+		client.WithCredentials(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey)))
+	return client.New(ctx, e.String(), opts...)
+}
+
+// noting keeps when the builder is asked for a build. That is some time after its
+// client came, which connects and asks for the workers first.
+func noting(asked *time.Time) client.ClientOpt {
+	return client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if method == controlapi.Control_Solve_FullMethodName {
+			*asked = time.Now()
+		}
+		return invoke(ctx, method, request, reply, conn, opts...)
+	}))
+}
 
 // password reads what docker's tools would send.
 func (w *traffic) password() (string, error) {
@@ -290,49 +290,88 @@ func (w *traffic) askBuilder() error {
 // go on have ended.
 func (w *traffic) take(t *testing.T) tally {
 	t.Helper()
-	w.mu.Lock()
-	want := w.builds + 3
-	w.mu.Unlock()
-	for limit := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		w.mu.Lock()
-		if w.builds >= want {
-			break
+	out := w.collect(t)
+	for i := range out.failed {
+		a := &out.failed[i]
+		if a.begun {
+			continue
 		}
-		w.mu.Unlock()
-		if time.Now().After(limit) {
-			t.Fatal("the builds do not go on")
+		var err error
+		if a.begun, err = w.knows(t.Context(), a.ref); err != nil {
+			t.Fatalf("asking the builder whether it had begun %s: %v", a.ref, err)
 		}
 	}
-	defer w.mu.Unlock()
-	out := w.tally
-	w.tally = tally{polls: map[string][]answer{}}
 	return out
 }
 
-// gap is a time without service: from the last answer to the next one.
-type gap struct{ from, to time.Time }
-
-func (g gap) length() time.Duration { return g.to.Sub(g.from) }
-
-// gaps returns the times in which a service did not answer, and how many
-// questions failed.
-func (b tally) gaps(service string) (out []gap, failed int) {
-	var last time.Time
-	down := false
-	for _, a := range b.polls[service] {
-		if a.err != nil {
-			failed++
-			down = true
-			continue
+func (w *traffic) collect(t *testing.T) tally {
+	t.Helper()
+	since := time.Now()
+	for limit := since.Add(2 * time.Minute); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
+		if out, ok := w.cut(since); ok {
+			return out
 		}
-		if down {
-			from := last
-			if from.IsZero() {
-				from = b.polls[service][0].from
-			}
-			out = append(out, gap{from, a.at})
-		}
-		last, down = a.at, false
 	}
-	return out, failed
+	t.Fatal("the builds do not go on")
+	return tally{}
+}
+
+// cut ends a tally, if the builds that went on at a time have ended, and some that
+// came after it.
+func (w *traffic) cut(since time.Time) (tally, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, from := range w.running {
+		if from.Before(since) {
+			return tally{}, false
+		}
+	}
+	after := 0
+	for _, from := range w.builds {
+		if from.After(since) {
+			after++
+		}
+	}
+	if after < 3 {
+		return tally{}, false
+	}
+	out := w.tally
+	w.tally = tally{polls: map[string][]answer{}}
+	return out, true
+}
+
+// knows asks the builder for a build. A builder that was just started again may
+// take some seconds to answer.
+func (w *traffic) knows(ctx context.Context, ref string) (known bool, err error) {
+	for limit := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		known, err = w.lookUp(ctx, ref)
+		if err == nil || time.Now().After(limit) {
+			return known, err
+		}
+	}
+}
+
+func (w *traffic) lookUp(ctx context.Context, ref string) (bool, error) {
+	c, err := w.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	return inHistory(ctx, c, ref)
+}
+
+// inHistory reports whether a builder has a record of a build, which it makes when
+// it begins one. It loses those of the builds that it was killed in.
+func inHistory(ctx context.Context, c *client.Client, ref string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	events, err := c.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{Ref: ref, EarlyExit: true})
+	if err != nil {
+		return false, err
+	}
+	_, err = events.Recv()
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return err == nil, err
 }
