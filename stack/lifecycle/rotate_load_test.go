@@ -36,19 +36,25 @@ type rotationKind struct {
 	// mayRefuse: a build whose client had read the old password just before it
 	// was replaced is refused with 401 when it pushes.
 	mayRefuse bool
-	sample    bool
+	// idle says where it waits for a moment in which nobody builds. Elsewhere
+	// nobody rests while it is rotated.
+	idle   []stack.Serve
+	sample bool
 }
 
 func rotationKinds() []rotationKind {
 	ca := lifecycle.RotateOptions{AllCAs: true}
+	// Without the edge, daemons are stopped for it. Behind the edge, connections
+	// are ended of clients whose CA is not trusted any more.
+	daemon, both := []stack.Serve{stack.ServeDaemon}, []stack.Serve{stack.ServeDaemon, stack.ServeEdge}
 	return []rotationKind{
-		{name: "leaves", times: 3, rotate: []lifecycle.RotateOptions{{All: true}}, sample: true},
+		{name: "leaves", times: 3, rotate: []lifecycle.RotateOptions{{All: true}}, idle: daemon, sample: true},
 		{name: "clients", times: 3, rotate: []lifecycle.RotateOptions{{Clients: true}}},
-		{name: "CA", times: 1, rotate: []lifecycle.RotateOptions{ca}, sample: true},
-		{name: "CA, taken back", times: 1, rotate: []lifecycle.RotateOptions{{AllCAs: true, PauseAfter: stack.PhaseVerify}, {Abort: true}}, mayRestart: true},
-		{name: "clients' CA", times: 2, rotate: []lifecycle.RotateOptions{{CAs: []string{"client-ca"}}}},
-		{name: "CA in a row", times: 10, rotate: []lifecycle.RotateOptions{ca}, mayRestart: true},
-		{name: "passwords", times: 3, rotate: []lifecycle.RotateOptions{{Passwords: true}}, mayRefuse: true},
+		{name: "CA", times: 1, rotate: []lifecycle.RotateOptions{ca}, idle: both, sample: true},
+		{name: "CA, taken back", times: 1, rotate: []lifecycle.RotateOptions{{AllCAs: true, PauseAfter: stack.PhaseVerify}, {Abort: true}}, idle: both, mayRestart: true},
+		{name: "clients' CA", times: 2, rotate: []lifecycle.RotateOptions{{CAs: []string{"client-ca"}}}, idle: both},
+		{name: "CA in a row", times: 10, rotate: []lifecycle.RotateOptions{ca}, idle: both, mayRestart: true},
+		{name: "passwords", times: 3, rotate: []lifecycle.RotateOptions{{Passwords: true}}, idle: both, mayRefuse: true},
 	}
 }
 
@@ -85,6 +91,7 @@ func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k 
 	if !full {
 		times = 1
 	}
+	w.rests.Store(slices.Contains(k.idle, serve))
 	began, restarts := time.Now(), 0
 	before := runs(t, d, serve)
 	for range times {

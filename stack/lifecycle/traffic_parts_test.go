@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -124,5 +125,27 @@ func TestTallyCount(t *testing.T) {
 	b := tally{failed: []attempt{{begun: true}, {}, {}}}
 	if begun, late := b.count(true), b.count(false); begun != 1 || late != 2 {
 		t.Errorf("%d begun, %d not, want 1 and 2", begun, late)
+	}
+}
+
+// TestRotationKindsIdle holds the soak's table to the one of what needs what: where
+// nothing waits for a moment in which nobody builds, nobody may give it one.
+func TestRotationKindsIdle(t *testing.T) {
+	files := func(serve stack.Serve) map[string]string {
+		return map[string]string{"leaves": serve.PairOf(stack.LeafRegistry).Cert, "clients": stack.FileClientCert, "passwords": stack.FileHtpasswd}
+	}
+	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
+		for _, k := range rotationKinds() {
+			file, ok := files(serve)[k.name]
+			if !ok {
+				continue
+			}
+			want := slices.ContainsFunc(serve.Consumers(), func(c stack.Consumer) bool {
+				return slices.Contains(c.Files, file) && (c.Need == stack.NeedIdle || c.Need == stack.NeedRestart)
+			})
+			if got := slices.Contains(k.idle, serve); got != want {
+				t.Errorf("%s, %s: waits %v, want %v", serve, k.name, got, want)
+			}
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,10 @@ type traffic struct {
 	d         lifecycle.Deps
 	registry  stack.Endpoint // as builds name it
 	endpoints map[string]stack.Endpoint
+
+	// rests has everybody rest between two builds. While something waits for a
+	// moment in which nobody builds, there has to be one.
+	rests atomic.Bool
 
 	stop context.CancelFunc
 	all  sync.WaitGroup
@@ -94,6 +99,11 @@ func (w *traffic) base(t *testing.T) llb.State {
 		Mkfile("/"+runstep.Nonce, 0o644, random).Mkfile("/"+runstep.Seen, 0o644, random).Mkfile("/"+rand.Text(), 0o644, random))
 }
 
+// rest is how long nobody builds who rests: about as long as a script takes to
+// start the next buildctl, and long enough for a builder that is stopped only
+// when nobody has built for 50 ms.
+const rest = 100 * time.Millisecond
+
 // build pulls from the old repository and from the one that was pushed last, runs
 // a step, and pushes to a new one.
 func (w *traffic) build(number int) {
@@ -118,9 +128,9 @@ func (w *traffic) build(number int) {
 	if a.err != nil {
 		time.Sleep(20 * time.Millisecond)
 	}
-	// The moment that a script needs for the next one: buildctl takes as long
-	// to start.
-	time.Sleep(100 * time.Millisecond)
+	if w.rests.Load() {
+		time.Sleep(rest)
+	}
 }
 
 // solve builds what a state is, or with a frontend what the Dockerfile in it
