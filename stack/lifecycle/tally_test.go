@@ -2,7 +2,11 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/certyard/certyard/stack"
 )
 
 // tally is what came of the traffic since it was last looked at.
@@ -10,6 +14,7 @@ type tally struct {
 	builds []time.Time         // when the clients of those that have ended came
 	failed []attempt           // those of them that failed
 	polls  map[string][]answer // by service
+	taken  time.Time
 }
 
 // attempt is one try to build something.
@@ -57,25 +62,77 @@ type gap struct{ from, to time.Time }
 
 func (g gap) length() time.Duration { return g.to.Sub(g.from) }
 
-// gaps returns the times in which a service did not answer, and how many
-// questions failed.
-func (b tally) gaps(service string) (out []gap, failed int) {
+// saw reports whether a failure that was seen at a time belongs to the gap. What
+// is refused just before its end is seen just after it.
+func (g gap) saw(at time.Time) bool {
+	return !at.Before(g.from) && !at.After(g.to.Add(500*time.Millisecond))
+}
+
+// held reports whether a build was asked for and failed in the gap.
+func (g gap) held(a attempt) bool {
+	return !a.asked.Before(g.from) && !a.asked.After(g.to) && g.saw(a.at)
+}
+
+// gaps returns the times in which a service did not answer. One that has not ended
+// is counted up to the time when the tally was taken.
+func (b tally) gaps(service string) (out []gap) {
 	var last time.Time
 	down := false
-	for _, a := range b.polls[service] {
+	for i, a := range b.polls[service] {
+		if i == 0 {
+			last = a.from
+		}
 		if a.err != nil {
-			failed++
 			down = true
 			continue
 		}
 		if down {
-			from := last
-			if from.IsZero() {
-				from = b.polls[service][0].from
-			}
-			out = append(out, gap{from, a.at})
+			out = append(out, gap{last, a.at})
 		}
 		last, down = a.at, false
 	}
-	return out, failed
+	if down {
+		out = append(out, gap{last, b.taken})
+	}
+	return out
+}
+
+// unanswered returns how many questions to a service failed.
+func (b tally) unanswered(service string) int {
+	n := 0
+	for _, a := range b.polls[service] {
+		if a.err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func longest(gaps []gap) time.Duration {
+	var out time.Duration
+	for _, g := range gaps {
+		out = max(out, g.length())
+	}
+	return out.Round(time.Millisecond)
+}
+
+// excuse says why a build may have failed, "" when it must not have.
+func (k rotationKind) excuse(serve stack.Serve, b tally, a attempt) string {
+	during := func(service string, is func(gap) bool) bool { return slices.ContainsFunc(b.gaps(service), is) }
+	seen := func(g gap) bool { return g.saw(a.at) }
+	held := func(g gap) bool { return g.held(a) }
+	builderMayEnd := serve == stack.ServeDaemon || k.mayRestart
+	switch {
+	case k.mayRefuse && a.begun && strings.Contains(a.err.Error(), "401 Unauthorized"):
+		return "refused with the old password"
+	case !a.begun && builderMayEnd && during(stack.Builder, seen):
+		return "could not begin while the builder was away"
+	case a.begun && serve == stack.ServeDaemon && during(stack.Registry, held):
+		// The builder may be back before the registry is.
+		return "begun while the registry was away"
+	case a.begun && serve == stack.ServeEdge && k.mayRestart && during(stack.Builder, held):
+		return "begun while the builder ended"
+	default:
+		return ""
+	}
 }

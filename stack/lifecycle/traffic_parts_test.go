@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"testing"
@@ -108,9 +109,13 @@ func TestTrafficCut(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := &traffic{running: test.running, tally: tally{builds: test.builds, polls: map[string][]answer{stack.Builder: {{}}}}}
+			start := time.Now()
 			out, ok := w.cut(since)
 			if ok != test.want {
 				t.Fatalf("cut: %v, want %v", ok, test.want)
+			}
+			if ok && out.taken.Before(start) {
+				t.Errorf("taken at %v", out.taken)
 			}
 			if left := len(w.builds); ok && (left > 0 || len(w.polls) > 0 || len(out.builds) != len(test.builds)) {
 				t.Errorf("%d builds are left, %d were taken", left, len(out.builds))
@@ -147,5 +152,89 @@ func TestRotationKindsIdle(t *testing.T) {
 				t.Errorf("%s, %s: waits %v, want %v", serve, k.name, got, want)
 			}
 		}
+	}
+}
+
+// asked lists answers: each one's end, with a minus where it failed. Each question
+// was put a tenth of a second before.
+func asked(ends ...float64) (out []answer) {
+	for _, end := range ends {
+		a := answer{from: second(max(end, -end) - 0.1), at: second(max(end, -end))}
+		if end < 0 {
+			a.err = errors.New("away")
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func TestTallyGaps(t *testing.T) {
+	tests := map[string]struct {
+		ends []float64
+		want []gap
+	}{
+		"none asked":            {nil, nil},
+		"all answered":          {[]float64{1, 2, 3}, nil},
+		"from answer to answer": {[]float64{1, 2, -3, -4, 5, 6}, []gap{{second(2), second(5)}}},
+		"two":                   {[]float64{1, -2, 3, -4, 5}, []gap{{second(1), second(3)}, {second(3), second(5)}}},
+		"from the first on":     {[]float64{-1, -2, 3}, []gap{{second(0.9), second(3)}}},
+		"still open":            {[]float64{1, 2, -3, -4}, []gap{{second(2), second(9)}}},
+		"never answered":        {[]float64{-1}, []gap{{second(0.9), second(9)}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := tally{taken: second(9), polls: map[string][]answer{stack.Builder: asked(test.ends...), stack.Registry: asked(-8)}}
+			if got := b.gaps(stack.Builder); !slices.Equal(got, test.want) {
+				t.Errorf("gaps %v, want %v", got, test.want)
+			}
+		})
+	}
+	b := tally{taken: second(9), polls: map[string][]answer{stack.Builder: asked(1, -2, -3, 5, -6)}}
+	if n, away := b.unanswered(stack.Builder), longest(b.gaps(stack.Builder)); n != 3 || away != 4*time.Second {
+		t.Errorf("%d unanswered, %v away, want 3 and 4s", n, away)
+	}
+}
+
+// TestRotationExcuse: the builder is away from 2 to 4, the registry from 12 to 14.
+func TestRotationExcuse(t *testing.T) {
+	b := tally{taken: second(20), polls: map[string][]answer{
+		stack.Builder:  asked(1, 2, -3, 4, 5, 19),
+		stack.Registry: asked(1, 12, -13, 14, 15, 19),
+	}}
+	var never time.Time
+	at := func(begun bool, asked, at time.Time) attempt {
+		return attempt{begun: begun, from: second(0), asked: asked, at: at, err: errors.New("connection refused")}
+	}
+	refused := attempt{begun: true, asked: second(8), at: second(9), err: errors.New("pushing: 401 Unauthorized")}
+	const none, late, registry, builder, password = "", "could not begin while the builder was away", "begun while the registry was away", "begun while the builder ended", "refused with the old password"
+	tests := map[string]struct {
+		a    attempt
+		want [5]string // in the order of the kinds below
+	}{
+		"late, in the builder's gap":           {at(false, never, second(3)), [5]string{late, none, late, late, late}},
+		"late, seen just after it":             {at(false, never, second(4.4)), [5]string{late, none, late, late, late}},
+		"late, seen too long after it":         {at(false, never, second(4.6)), [5]string{}},
+		"late, before it":                      {at(false, never, second(1.9)), [5]string{}},
+		"late, in the registry's gap":          {at(false, second(12.5), second(13)), [5]string{}},
+		"begun, in the registry's gap":         {at(true, second(12.1), second(13)), [5]string{registry, none, none, registry, registry}},
+		"begun, ends just after it":            {at(true, second(13.9), second(14.4)), [5]string{registry, none, none, registry, registry}},
+		"begun, ends too long after it":        {at(true, second(13), second(14.6)), [5]string{}},
+		"begun, asked for before it":           {at(true, second(11.9), second(13)), [5]string{}},
+		"begun, asked for just after it":       {at(true, second(14.1), second(14.3)), [5]string{}},
+		"begun, in the builder's gap":          {at(true, second(2.1), second(3)), [5]string{none, none, builder, none, none}},
+		"begun, before the builder's gap":      {at(true, second(1.9), second(3)), [5]string{}},
+		"begun, in no gap":                     {at(true, second(8), second(9)), [5]string{}},
+		"begun, refused with the old password": {refused, [5]string{none, none, none, password, none}},
+	}
+	kinds := [5]rotationKind{{}, {}, {mayRestart: true}, {mayRefuse: true}, {mayRestart: true}}
+	serves := [5]stack.Serve{stack.ServeDaemon, stack.ServeEdge, stack.ServeEdge, stack.ServeDaemon, stack.ServeDaemon}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for i, k := range kinds {
+				if got := k.excuse(serves[i], b, test.a); got != test.want[i] {
+					t.Errorf("%s, %+v: %q, want %q", serves[i], k, got, test.want[i])
+				}
+			}
+		})
 	}
 }

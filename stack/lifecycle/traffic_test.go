@@ -346,6 +346,7 @@ func (w *traffic) cut(since time.Time) (tally, bool) {
 		return tally{}, false
 	}
 	out := w.tally
+	out.taken = time.Now()
 	w.tally = tally{polls: map[string][]answer{}}
 	return out, true
 }
