@@ -33,8 +33,8 @@ type rotationKind struct {
 	// buildkitd is not the first process of its container, and outlives that
 	// one by a moment, in which it begins builds that it cannot end.
 	mayRestart bool
-	// mayRefuse: a build whose client had read the old password just before it
-	// was replaced is refused with 401 when it pushes.
+	// mayRefuse: who had read the old password just before it was replaced is
+	// refused with 401: a build when it pulls or pushes, and a question.
 	mayRefuse bool
 	// idle says where it waits for a moment in which nobody builds. Elsewhere
 	// nobody rests while it is rotated.
@@ -106,6 +106,14 @@ func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k 
 		} else {
 			t.Errorf("%s: a build failed that nothing excuses (begun: %v): %s", k.name, a.begun, a)
 		}
+	}
+	then, otherwise := b.refused()
+	t.Logf("%s: %d questions refused with the old password", k.name, len(then))
+	if !k.mayRefuse {
+		otherwise = append(otherwise, then...)
+	}
+	for _, a := range otherwise {
+		t.Errorf("%s: the registry refused who asked at %s", k.name, clock(a.from))
 	}
 	if serve == stack.ServeEdge && len(registry) > 0 {
 		t.Errorf("%s: the registry was away %d times", k.name, len(registry))

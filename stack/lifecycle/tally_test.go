@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,7 +55,53 @@ func (b tally) count(begun bool) int {
 // answer is what became of a question to a daemon.
 type answer struct {
 	from, at time.Time
+	password string // with which it was put, if it needs one
 	err      error
+}
+
+// errRefused is what the registry says to who asks with a wrong password.
+var errRefused = errors.New("401 Unauthorized")
+
+// away reports whether a question got no answer. To be refused is one.
+func (a answer) away() bool { return a.err != nil && !errors.Is(a.err, errRefused) }
+
+// moment is how long before and after a password was replaced somebody may still
+// have asked with the old one, or already have asked with the new one.
+const moment = time.Second
+
+// replaced returns when the registry was first asked with another password.
+func (b tally) replaced() (out []time.Time) {
+	last := ""
+	for _, a := range b.polls[stack.Registry] {
+		if a.password == "" {
+			continue
+		}
+		if last != "" && a.password != last {
+			out = append(out, a.from)
+		}
+		last = a.password
+	}
+	return out
+}
+
+// replacing reports whether a password was replaced at about a time.
+func (b tally) replacing(at time.Time) bool {
+	return slices.ContainsFunc(b.replaced(), func(t time.Time) bool { return t.Sub(at).Abs() <= moment })
+}
+
+// refused returns the questions that the registry refused: those that were put at
+// about the time when the password was replaced, and the others.
+func (b tally) refused() (then, otherwise []answer) {
+	for _, a := range b.polls[stack.Registry] {
+		switch {
+		case !errors.Is(a.err, errRefused):
+		case b.replacing(a.from):
+			then = append(then, a)
+		default:
+			otherwise = append(otherwise, a)
+		}
+	}
+	return then, otherwise
 }
 
 // gap is a time without service: from the last answer to the next one.
@@ -82,7 +129,7 @@ func (b tally) gaps(service string) (out []gap) {
 		if i == 0 {
 			last = a.from
 		}
-		if a.err != nil {
+		if a.away() {
 			down = true
 			continue
 		}
@@ -97,11 +144,11 @@ func (b tally) gaps(service string) (out []gap) {
 	return out
 }
 
-// unanswered returns how many questions to a service failed.
+// unanswered returns how many questions to a service got no answer.
 func (b tally) unanswered(service string) int {
 	n := 0
 	for _, a := range b.polls[service] {
-		if a.err != nil {
+		if a.away() {
 			n++
 		}
 	}
@@ -123,7 +170,7 @@ func (k rotationKind) excuse(serve stack.Serve, b tally, a attempt) string {
 	held := func(g gap) bool { return g.held(a) }
 	builderMayEnd := serve == stack.ServeDaemon || k.mayRestart
 	switch {
-	case k.mayRefuse && a.begun && strings.Contains(a.err.Error(), "401 Unauthorized"):
+	case k.mayRefuse && a.begun && strings.Contains(a.err.Error(), errRefused.Error()) && b.replacing(a.from):
 		return "refused with the old password"
 	case !a.begun && builderMayEnd && during(stack.Builder, seen):
 		return "could not begin while the builder was away"

@@ -1,8 +1,14 @@
 package lifecycle_test
 
 import (
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +17,10 @@ import (
 	"github.com/moby/buildkit/client"
 	"google.golang.org/grpc"
 
+	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/state"
 )
 
 // The parts of the traffic and of its judging that need no Docker.
@@ -195,17 +204,26 @@ func TestTallyGaps(t *testing.T) {
 	}
 }
 
-// TestRotationExcuse: the builder is away from 2 to 4, the registry from 12 to 14.
+// TestRotationExcuse: the builder is away from 2 to 4, the registry from 12 to 14,
+// and the password is another one from 16.9 on.
 func TestRotationExcuse(t *testing.T) {
 	b := tally{taken: second(20), polls: map[string][]answer{
 		stack.Builder:  asked(1, 2, -3, 4, 5, 19),
-		stack.Registry: asked(1, 12, -13, 14, 15, 19),
+		stack.Registry: asked(1, 12, -13, 14, 15, 17, 19),
 	}}
+	for i := range b.polls[stack.Registry] {
+		b.polls[stack.Registry][i].password = "old"
+		if i >= 5 {
+			b.polls[stack.Registry][i].password = "new"
+		}
+	}
 	var never time.Time
 	at := func(begun bool, asked, at time.Time) attempt {
 		return attempt{begun: begun, from: second(0), asked: asked, at: at, err: errors.New("connection refused")}
 	}
-	refused := attempt{begun: true, asked: second(8), at: second(9), err: errors.New("pushing: 401 Unauthorized")}
+	refused := attempt{begun: true, from: second(16.5), asked: second(17.1), at: second(17.2), err: errors.New("pushing: 401 Unauthorized")}
+	later := refused
+	later.from = second(18.2)
 	const none, late, registry, builder, password = "", "could not begin while the builder was away", "begun while the registry was away", "begun while the builder ended", "refused with the old password"
 	tests := map[string]struct {
 		a    attempt
@@ -224,6 +242,7 @@ func TestRotationExcuse(t *testing.T) {
 		"begun, in the builder's gap":          {at(true, second(2.1), second(3)), [5]string{none, none, builder, none, none}},
 		"begun, before the builder's gap":      {at(true, second(1.9), second(3)), [5]string{}},
 		"begun, in no gap":                     {at(true, second(8), second(9)), [5]string{}},
+		"begun, refused, and came later":       {later, [5]string{}},
 		"begun, refused with the old password": {refused, [5]string{none, none, none, password, none}},
 	}
 	kinds := [5]rotationKind{{}, {}, {mayRestart: true}, {mayRefuse: true}, {mayRestart: true}}
@@ -236,5 +255,86 @@ func TestRotationExcuse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTallyRefused: the password is replaced between the second question and the
+// third one, of which the former comes with the old one.
+func TestTallyRefused(t *testing.T) {
+	question := func(at float64, password string, err error) answer {
+		return answer{from: second(at), at: second(at + 0.1), password: password, err: err}
+	}
+	away := errors.New("connection refused")
+	tests := map[string]struct {
+		polls           []answer
+		then, otherwise int
+	}{
+		"nobody":                   {[]answer{question(1, "a", nil), question(2, "b", nil)}, 0, 0},
+		"with the old one":         {[]answer{question(1, "a", nil), question(2, "a", errRefused), question(2.5, "b", nil)}, 1, 0},
+		"with the new one":         {[]answer{question(1, "a", nil), question(2, "b", errRefused), question(2.5, "b", errRefused), question(3.1, "b", nil)}, 2, 0},
+		"long before":              {[]answer{question(1, "a", errRefused), question(2.5, "b", nil)}, 0, 1},
+		"long after":               {[]answer{question(1, "a", nil), question(2, "b", nil), question(3.5, "b", errRefused)}, 0, 1},
+		"never replaced":           {[]answer{question(1, "a", nil), question(2, "a", errRefused)}, 0, 1},
+		"none could be read":       {[]answer{question(1, "a", nil), question(2, "", away), question(3, "a", errRefused)}, 0, 1},
+		"away while it is":         {[]answer{question(1, "a", nil), question(2, "b", away), question(3, "b", nil)}, 0, 0},
+		"the first with it":        {[]answer{question(1, "a", errRefused)}, 0, 1},
+		"of the first and another": {[]answer{question(1, "a", errRefused), question(1.5, "b", errRefused), question(9, "b", errRefused)}, 2, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := tally{taken: second(10), polls: map[string][]answer{stack.Registry: test.polls}}
+			then, otherwise := b.refused()
+			if len(then) != test.then || len(otherwise) != test.otherwise {
+				t.Errorf("%d refused then, %d otherwise, want %d and %d", len(then), len(otherwise), test.then, test.otherwise)
+			}
+		})
+	}
+	refused := tally{taken: second(9), polls: map[string][]answer{stack.Registry: {question(1, "a", nil), question(2, "a", errRefused), question(3, "a", nil)}}}
+	if away := refused.gaps(stack.Registry); len(away) > 0 || refused.unanswered(stack.Registry) > 0 {
+		t.Errorf("to be refused is an answer, and not %v", away)
+	}
+}
+
+func TestTrafficLetIn(t *testing.T) {
+	for status, want := range map[int]error{http.StatusOK: nil, http.StatusUnauthorized: errRefused} {
+		if got := letIn(&http.Response{StatusCode: status}); got != want {
+			t.Errorf("%d: %v, want %v", status, got, want)
+		}
+	}
+	if err := letIn(&http.Response{StatusCode: http.StatusBadGateway, Status: "502 Bad Gateway"}); err == nil || errors.Is(err, errRefused) {
+		t.Errorf("502: %v", err)
+	}
+}
+
+// TestTrafficAskRegistry asks a registry with what is in the client directory.
+func TestTrafficAskRegistry(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		if user, password, _ := request.BasicAuth(); request.URL.Path != "/v2/" || user != stack.DefaultUser || password != "right" {
+			answer.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().(*net.TCPAddr)
+	e := stack.Endpoint{Host: address.IP.String(), Port: address.Port}
+	w := &traffic{
+		d:        lifecycle.Deps{Store: state.Open(t.TempDir(), state.Options{})},
+		registry: e, endpoints: map[string]stack.Endpoint{stack.Registry: e},
+	}
+	write := func(path string, data []byte) {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at(w.d, path)), 0o700), os.WriteFile(at(w.d, path), data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(stack.FileClientCA, pki.NewTrustBundle(server.Certificate()).PEM())
+	for password, want := range map[string]error{"right": nil, "wrong": errRefused} {
+		auth := base64.StdEncoding.EncodeToString([]byte(stack.DefaultUser + ":" + password))
+		write(stack.FileDockerConfig, fmt.Appendf(nil, `{"auths": {%q: {"auth": %q}}}`, e.Address(), auth))
+		if got, err := w.askRegistry(); got != password || err != want {
+			t.Errorf("asked with %q: %v, want %q: %v", got, err, password, want)
+		}
+	}
+	server.Close()
+	if _, err := w.askRegistry(); err == nil || errors.Is(err, errRefused) {
+		t.Errorf("of a registry that is away: %v", err)
 	}
 }

@@ -75,7 +75,7 @@ func begin(t *testing.T, d lifecycle.Deps, r lifecycle.Result, builders int) *tr
 			}
 		})
 	}
-	for service, ask := range map[string]func() error{stack.Registry: w.askRegistry, stack.Builder: w.askBuilder} {
+	for service, ask := range map[string]func() (string, error){stack.Registry: w.askRegistry, stack.Builder: w.askBuilder} {
 		w.all.Go(func() { w.poll(ctx, service, ask) })
 	}
 	t.Cleanup(w.end)
@@ -232,10 +232,12 @@ func (c *credentials) Credentials(context.Context, *auth.CredentialsRequest) (*a
 	return &auth.CredentialsResponse{Username: c.user, Secret: c.password}, nil
 }
 
-func (w *traffic) poll(ctx context.Context, service string, ask func() error) {
+// poll asks again and again, until ctx ends. What asks tells the password that it
+// has used.
+func (w *traffic) poll(ctx context.Context, service string, ask func() (string, error)) {
 	for ctx.Err() == nil {
 		a := answer{from: time.Now()}
-		a.err = ask()
+		a.password, a.err = ask()
 		a.at = time.Now()
 		w.mu.Lock()
 		w.polls[service] = append(w.polls[service], a)
@@ -252,36 +254,58 @@ func (w *traffic) trust() (pki.TrustBundle, error) {
 	return pki.ParseTrustBundle(data)
 }
 
-// askRegistry asks without a password: with one it would be refused in the moment
-// when that changes, which is not what is measured.
-func (w *traffic) askRegistry() error {
+// askRegistry asks with the password that docker's tools would send, and wants to
+// be let in.
+func (w *traffic) askRegistry() (password string, err error) {
+	if password, err = w.password(); err != nil {
+		return "", err
+	}
 	trust, err := w.trust()
 	if err != nil {
-		return err
+		return password, err
 	}
-	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: trust.Pool()}}}
-	response, err := c.Get("https://" + w.endpoints[stack.Registry].Address() + "/v2/")
+	request, err := http.NewRequest(http.MethodGet, "https://"+w.endpoints[stack.Registry].Address()+"/v2/", nil)
 	if err != nil {
-		return err
+		return password, err
+	}
+	request.SetBasicAuth(stack.DefaultUser, password)
+	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: trust.Pool()}}}
+	response, err := c.Do(request)
+	if err != nil {
+		return password, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusUnauthorized {
-		return errors.New(response.Status)
-	}
-	return nil
+	return password, letIn(response)
 }
 
-func (w *traffic) askBuilder() error {
+func letIn(response *http.Response) error {
+	switch response.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusUnauthorized:
+		return errRefused
+	default:
+		return errors.New(response.Status)
+	}
+}
+
+// askBuilder needs no password.
+func (w *traffic) askBuilder() (string, error) {
 	trust, err := w.trust()
 	if err != nil {
-		return err
+		return "", err
 	}
 	pair, err := tls.LoadX509KeyPair(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey))
 	if err != nil {
-		return err
+		return "", err
 	}
 	config := &tls.Config{RootCAs: trust.Pool(), NextProtos: []string{"h2"}, Certificates: []tls.Certificate{pair}}
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", w.endpoints[stack.Builder].Address(), config)
+	return "", greet(w.endpoints[stack.Builder].Address(), config)
+}
+
+// greet says and hears enough of a server to know that it lets in (P22).
+func greet(address string, config *tls.Config) error {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", address, config)
 	if err != nil {
 		return err
 	}
