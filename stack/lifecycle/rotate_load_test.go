@@ -65,64 +65,85 @@ func rotationKinds() []rotationKind {
 // while the builder was.
 func TestIntegrationRotateUnderLoad(t *testing.T) {
 	full := os.Getenv(fullSoak) == "full"
-	t.Logf("| %-6s | %-14s | times | builds | broken | could not begin | polls | failed | longest gap registry, builder | restarts | time", "serve", "rotated")
-	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
-		t.Run(string(serve), func(t *testing.T) {
+	t.Logf(row, "serve", "tls", "rotated", "times", "builds", "broken", "could not begin", "polls", "failed", "refused", "longest gap: registry", "builder", "restarts", "time")
+	for _, s := range soaks(full) {
+		t.Run(s.name(), func(t *testing.T) {
 			d, config := edgeDeps(t)
-			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			config.Serve, config.Builder.TLS = string(s.serve), string(s.tls)
 			d.Observe = func(lifecycle.Progress) {}
 			r := upEdge(t, d, newSpec(t, config))
-			w := begin(t, d, r, 2)
+			w := begin(t, d, r, s.workers...)
 			w.take(t)
-			for _, k := range rotationKinds() {
-				if full || k.sample {
-					t.Run(k.name, func(t *testing.T) { underLoad(t, d, w, serve, k, full) })
-				}
+			for _, k := range s.kinds {
+				t.Run(k.name, func(t *testing.T) { s.underLoad(t, d, w, k) })
 			}
 			w.end()
-			if full {
-				speed(t, d, serve)
+			if s.full && s.tls == stack.TLSMutual {
+				speed(t, d, s.serve)
 			}
 		})
 	}
 }
 
-func underLoad(t *testing.T, d lifecycle.Deps, w *traffic, serve stack.Serve, k rotationKind, full bool) {
-	times := k.times
-	if !full {
-		times = 1
+// row is a line of the table that is printed.
+const row = "| %-6s | %-6s | %-14s | %5v | %6v | %6v | %15v | %5v | %6v | %7v | %21v | %9v | %8v | %v"
+
+// soak is a stack that is under load, and what is rotated in it.
+type soak struct {
+	serve   stack.Serve
+	tls     stack.BuilderTLS
+	kinds   []rotationKind
+	workers []worker
+	full    bool // as often as the table says, and the limit for gaps holds
+}
+
+// soaks returns all of them: where full, with a worker of long builds, and the
+// samples once more with a builder that asks nobody for a certificate.
+func soaks(full bool) []soak {
+	samples := slices.DeleteFunc(rotationKinds(), func(k rotationKind) bool { return !k.sample })
+	edge := soak{serve: stack.ServeEdge, tls: stack.TLSMutual, kinds: samples, workers: []worker{quick(), quick()}, full: full}
+	if full {
+		edge.kinds, edge.workers = rotationKinds(), append(edge.workers, slow())
 	}
-	w.rests.Store(slices.Contains(k.idle, serve))
+	daemon, open := edge, edge
+	daemon.serve = stack.ServeDaemon
+	if !full {
+		return []soak{edge, daemon}
+	}
+	open.tls, open.kinds = stack.TLSServer, samples
+	return []soak{edge, daemon, open}
+}
+
+// name is that of its test.
+func (s soak) name() string {
+	if s.tls == stack.TLSServer {
+		return fmt.Sprintf("%s, tls %s", s.serve, s.tls)
+	}
+	return string(s.serve)
+}
+
+// underLoad rotates while the traffic goes on, and prints and judges what came of
+// that.
+func (s soak) underLoad(t *testing.T, d lifecycle.Deps, w *traffic, k rotationKind) {
+	times := 1
+	if s.full {
+		times = k.times
+	}
+	w.rests.Store(slices.Contains(k.idle, s.serve))
 	began := time.Now()
-	restarts := rotateTimes(t, d, serve, k, times)
+	restarts := rotateTimes(t, d, s.serve, k, times)
 	b := w.take(t)
-	registry, builder := b.gaps(stack.Registry), b.gaps(stack.Builder)
-	t.Logf("| %-6s | %-14s | %5d | %6d | %6d | %15d | %5d | %6d | %13v, %13v | %8d | %v", serve, k.name, times, len(b.builds), b.count(true), b.count(false),
-		len(b.polls[stack.Registry])+len(b.polls[stack.Builder]), b.unanswered(stack.Registry)+b.unanswered(stack.Builder),
-		longest(registry), longest(builder), restarts, time.Since(began).Round(time.Second))
+	then, _ := b.refused()
+	t.Logf(row, s.serve, s.tls, k.name, times, len(b.builds), b.count(true), b.count(false),
+		len(b.polls[stack.Registry])+len(b.polls[stack.Builder]), b.unanswered(stack.Registry)+b.unanswered(stack.Builder), len(then),
+		longest(b.gaps(stack.Registry)), longest(b.gaps(stack.Builder)), restarts, time.Since(began).Round(time.Second))
 	for _, a := range b.failed {
-		if why := k.excuse(serve, b, a); why != "" {
+		if why := k.excuse(s.serve, b, a); why != "" {
 			t.Logf("%s: %s: %s", k.name, why, a)
-		} else {
-			t.Errorf("%s: a build failed that nothing excuses (begun: %v): %s", k.name, a.begun, a)
 		}
 	}
-	then, otherwise := b.refused()
-	t.Logf("%s: %d questions refused with the old password", k.name, len(then))
-	if !k.mayRefuse {
-		otherwise = append(otherwise, then...)
-	}
-	for _, a := range otherwise {
-		t.Errorf("%s: the registry refused who asked at %s", k.name, clock(a.from))
-	}
-	if serve == stack.ServeEdge && len(registry) > 0 {
-		t.Errorf("%s: the registry was away %d times", k.name, len(registry))
-	}
-	if serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || len(builder) > 0) {
-		t.Errorf("%s: %d restarts, the builder was away %d times", k.name, restarts, len(builder))
-	}
-	if away := max(longest(registry), longest(builder)); full && away > longestGap {
-		t.Errorf("%s: %v without service", k.name, away)
+	for _, f := range s.faults(k, b, restarts) {
+		t.Errorf("%s: %s", k.name, f)
 	}
 }
 

@@ -183,3 +183,31 @@ func (k rotationKind) excuse(serve stack.Serve, b tally, a attempt) string {
 		return ""
 	}
 }
+
+// faults returns what must not have come of the traffic.
+func (s soak) faults(k rotationKind, b tally, restarts int) (out []string) {
+	fault := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, a := range b.failed {
+		if k.excuse(s.serve, b, a) == "" {
+			fault("a build failed that nothing excuses (begun: %v): %s", a.begun, a)
+		}
+	}
+	refused, otherwise := b.refused()
+	if !k.mayRefuse {
+		otherwise = append(otherwise, refused...)
+	}
+	for _, a := range otherwise {
+		fault("the registry refused who asked at %s", clock(a.from))
+	}
+	registry, builder := b.gaps(stack.Registry), b.gaps(stack.Builder)
+	if s.serve == stack.ServeEdge && len(registry) > 0 {
+		fault("the registry was away %d times", len(registry))
+	}
+	if s.serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || len(builder) > 0) {
+		fault("%d restarts, the builder was away %d times", restarts, len(builder))
+	}
+	if away := max(longest(registry), longest(builder)); s.full && away > longestGap {
+		fault("%v without service", away)
+	}
+	return out
+}

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"debug/elf"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
+	"regexp"
+	"runtime"
 	"testing"
 	"time"
 
@@ -25,7 +28,7 @@ import (
 
 // The parts of the traffic and of its judging that need no Docker.
 
-// second is a time in the middle of nowhere.
+// second returns the time so many seconds after the tests' clock began.
 func second(s float64) time.Time {
 	return time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second)))
 }
@@ -135,166 +138,6 @@ func TestTrafficCut(t *testing.T) {
 	}
 }
 
-func TestTallyCount(t *testing.T) {
-	b := tally{failed: []attempt{{begun: true}, {}, {}}}
-	if begun, late := b.count(true), b.count(false); begun != 1 || late != 2 {
-		t.Errorf("%d begun, %d not, want 1 and 2", begun, late)
-	}
-}
-
-// TestRotationKindsIdle holds the soak's table to the one of what needs what: where
-// nothing waits for a moment in which nobody builds, nobody may give it one.
-func TestRotationKindsIdle(t *testing.T) {
-	files := func(serve stack.Serve) map[string]string {
-		return map[string]string{"leaves": serve.PairOf(stack.LeafRegistry).Cert, "clients": stack.FileClientCert, "passwords": stack.FileHtpasswd}
-	}
-	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
-		for _, k := range rotationKinds() {
-			file, ok := files(serve)[k.name]
-			if !ok {
-				continue
-			}
-			want := slices.ContainsFunc(serve.Consumers(), func(c stack.Consumer) bool {
-				return slices.Contains(c.Files, file) && (c.Need == stack.NeedIdle || c.Need == stack.NeedRestart)
-			})
-			if got := slices.Contains(k.idle, serve); got != want {
-				t.Errorf("%s, %s: waits %v, want %v", serve, k.name, got, want)
-			}
-		}
-	}
-}
-
-// asked lists answers: each one's end, with a minus where it failed. Each question
-// was put a tenth of a second before.
-func asked(ends ...float64) (out []answer) {
-	for _, end := range ends {
-		a := answer{from: second(max(end, -end) - 0.1), at: second(max(end, -end))}
-		if end < 0 {
-			a.err = errors.New("away")
-		}
-		out = append(out, a)
-	}
-	return out
-}
-
-func TestTallyGaps(t *testing.T) {
-	tests := map[string]struct {
-		ends []float64
-		want []gap
-	}{
-		"none asked":            {nil, nil},
-		"all answered":          {[]float64{1, 2, 3}, nil},
-		"from answer to answer": {[]float64{1, 2, -3, -4, 5, 6}, []gap{{second(2), second(5)}}},
-		"two":                   {[]float64{1, -2, 3, -4, 5}, []gap{{second(1), second(3)}, {second(3), second(5)}}},
-		"from the first on":     {[]float64{-1, -2, 3}, []gap{{second(0.9), second(3)}}},
-		"still open":            {[]float64{1, 2, -3, -4}, []gap{{second(2), second(9)}}},
-		"never answered":        {[]float64{-1}, []gap{{second(0.9), second(9)}}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			b := tally{taken: second(9), polls: map[string][]answer{stack.Builder: asked(test.ends...), stack.Registry: asked(-8)}}
-			if got := b.gaps(stack.Builder); !slices.Equal(got, test.want) {
-				t.Errorf("gaps %v, want %v", got, test.want)
-			}
-		})
-	}
-	b := tally{taken: second(9), polls: map[string][]answer{stack.Builder: asked(1, -2, -3, 5, -6)}}
-	if n, away := b.unanswered(stack.Builder), longest(b.gaps(stack.Builder)); n != 3 || away != 4*time.Second {
-		t.Errorf("%d unanswered, %v away, want 3 and 4s", n, away)
-	}
-}
-
-// TestRotationExcuse: the builder is away from 2 to 4, the registry from 12 to 14,
-// and the password is another one from 16.9 on.
-func TestRotationExcuse(t *testing.T) {
-	b := tally{taken: second(20), polls: map[string][]answer{
-		stack.Builder:  asked(1, 2, -3, 4, 5, 19),
-		stack.Registry: asked(1, 12, -13, 14, 15, 17, 19),
-	}}
-	for i := range b.polls[stack.Registry] {
-		b.polls[stack.Registry][i].password = "old"
-		if i >= 5 {
-			b.polls[stack.Registry][i].password = "new"
-		}
-	}
-	var never time.Time
-	at := func(begun bool, asked, at time.Time) attempt {
-		return attempt{begun: begun, from: second(0), asked: asked, at: at, err: errors.New("connection refused")}
-	}
-	refused := attempt{begun: true, from: second(16.5), asked: second(17.1), at: second(17.2), err: errors.New("pushing: 401 Unauthorized")}
-	later := refused
-	later.from = second(18.2)
-	const none, late, registry, builder, password = "", "could not begin while the builder was away", "begun while the registry was away", "begun while the builder ended", "refused with the old password"
-	tests := map[string]struct {
-		a    attempt
-		want [5]string // in the order of the kinds below
-	}{
-		"late, in the builder's gap":           {at(false, never, second(3)), [5]string{late, none, late, late, late}},
-		"late, seen just after it":             {at(false, never, second(4.4)), [5]string{late, none, late, late, late}},
-		"late, seen too long after it":         {at(false, never, second(4.6)), [5]string{}},
-		"late, before it":                      {at(false, never, second(1.9)), [5]string{}},
-		"late, in the registry's gap":          {at(false, second(12.5), second(13)), [5]string{}},
-		"begun, in the registry's gap":         {at(true, second(12.1), second(13)), [5]string{registry, none, none, registry, registry}},
-		"begun, ends just after it":            {at(true, second(13.9), second(14.4)), [5]string{registry, none, none, registry, registry}},
-		"begun, ends too long after it":        {at(true, second(13), second(14.6)), [5]string{}},
-		"begun, asked for before it":           {at(true, second(11.9), second(13)), [5]string{}},
-		"begun, asked for just after it":       {at(true, second(14.1), second(14.3)), [5]string{}},
-		"begun, in the builder's gap":          {at(true, second(2.1), second(3)), [5]string{none, none, builder, none, none}},
-		"begun, before the builder's gap":      {at(true, second(1.9), second(3)), [5]string{}},
-		"begun, in no gap":                     {at(true, second(8), second(9)), [5]string{}},
-		"begun, refused, and came later":       {later, [5]string{}},
-		"begun, refused with the old password": {refused, [5]string{none, none, none, password, none}},
-	}
-	kinds := [5]rotationKind{{}, {}, {mayRestart: true}, {mayRefuse: true}, {mayRestart: true}}
-	serves := [5]stack.Serve{stack.ServeDaemon, stack.ServeEdge, stack.ServeEdge, stack.ServeDaemon, stack.ServeDaemon}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			for i, k := range kinds {
-				if got := k.excuse(serves[i], b, test.a); got != test.want[i] {
-					t.Errorf("%s, %+v: %q, want %q", serves[i], k, got, test.want[i])
-				}
-			}
-		})
-	}
-}
-
-// TestTallyRefused: the password is replaced between the second question and the
-// third one, of which the former comes with the old one.
-func TestTallyRefused(t *testing.T) {
-	question := func(at float64, password string, err error) answer {
-		return answer{from: second(at), at: second(at + 0.1), password: password, err: err}
-	}
-	away := errors.New("connection refused")
-	tests := map[string]struct {
-		polls           []answer
-		then, otherwise int
-	}{
-		"nobody":                   {[]answer{question(1, "a", nil), question(2, "b", nil)}, 0, 0},
-		"with the old one":         {[]answer{question(1, "a", nil), question(2, "a", errRefused), question(2.5, "b", nil)}, 1, 0},
-		"with the new one":         {[]answer{question(1, "a", nil), question(2, "b", errRefused), question(2.5, "b", errRefused), question(3.1, "b", nil)}, 2, 0},
-		"long before":              {[]answer{question(1, "a", errRefused), question(2.5, "b", nil)}, 0, 1},
-		"long after":               {[]answer{question(1, "a", nil), question(2, "b", nil), question(3.5, "b", errRefused)}, 0, 1},
-		"never replaced":           {[]answer{question(1, "a", nil), question(2, "a", errRefused)}, 0, 1},
-		"none could be read":       {[]answer{question(1, "a", nil), question(2, "", away), question(3, "a", errRefused)}, 0, 1},
-		"away while it is":         {[]answer{question(1, "a", nil), question(2, "b", away), question(3, "b", nil)}, 0, 0},
-		"the first with it":        {[]answer{question(1, "a", errRefused)}, 0, 1},
-		"of the first and another": {[]answer{question(1, "a", errRefused), question(1.5, "b", errRefused), question(9, "b", errRefused)}, 2, 1},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			b := tally{taken: second(10), polls: map[string][]answer{stack.Registry: test.polls}}
-			then, otherwise := b.refused()
-			if len(then) != test.then || len(otherwise) != test.otherwise {
-				t.Errorf("%d refused then, %d otherwise, want %d and %d", len(then), len(otherwise), test.then, test.otherwise)
-			}
-		})
-	}
-	refused := tally{taken: second(9), polls: map[string][]answer{stack.Registry: {question(1, "a", nil), question(2, "a", errRefused), question(3, "a", nil)}}}
-	if away := refused.gaps(stack.Registry); len(away) > 0 || refused.unanswered(stack.Registry) > 0 {
-		t.Errorf("to be refused is an answer, and not %v", away)
-	}
-}
-
 func TestTrafficLetIn(t *testing.T) {
 	for status, want := range map[int]error{http.StatusOK: nil, http.StatusUnauthorized: errRefused} {
 		if got := letIn(&http.Response{StatusCode: status}); got != want {
@@ -336,5 +179,43 @@ func TestTrafficAskRegistry(t *testing.T) {
 	server.Close()
 	if _, err := w.askRegistry(); err == nil || errors.Is(err, errRefused) {
 		t.Errorf("of a registry that is away: %v", err)
+	}
+}
+
+func TestWorkerDockerfile(t *testing.T) {
+	const want = `FROM localhost:5000/traffic/slow:1
+COPY --from=localhost:5000/traffic/last:1 /seen /seen
+ENV TRAFFIC=*
+RUN ["/sleep", "3s"]
+`
+	mark := regexp.MustCompile("TRAFFIC=([A-Z0-9]+)\n")
+	marks := map[string]bool{}
+	for range 2 {
+		text := slow().dockerfile("localhost:5000", "traffic/last")
+		for _, found := range mark.FindAllStringSubmatch(text, -1) {
+			marks[found[1]] = true
+		}
+		if got := mark.ReplaceAllString(text, "TRAFFIC=*\n"); got != want {
+			t.Errorf("have\n%swant\n%s", got, want)
+		}
+	}
+	if len(marks) != 2 {
+		t.Errorf("the builder would know the second step: %v", marks)
+	}
+}
+
+func TestWorkerSleeper(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // it cannot run here
+	}
+	program := sleeper(t)
+	start := time.Now()
+	if out, err := exec.CommandContext(t.Context(), program, "20ms").CombinedOutput(); err != nil || time.Since(start) < 20*time.Millisecond {
+		t.Errorf("after %v: %v\n%s", time.Since(start), err, out)
+	}
+	if file, err := elf.Open(program); err != nil {
+		t.Error(err)
+	} else if libraries, err := file.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("needs %v, %v, which an image from scratch has not", libraries, err)
 	}
 }

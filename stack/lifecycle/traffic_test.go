@@ -3,15 +3,9 @@ package lifecycle_test
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,10 +21,8 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc"
 
-	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
-	"github.com/certyard/certyard/stack/smoke/runstep"
 )
 
 // traffic is what people do to a stack while something is rotated: builds one
@@ -39,6 +31,7 @@ import (
 // time.
 type traffic struct {
 	d         lifecycle.Deps
+	mutual    bool           // the builder's clients have a certificate
 	registry  stack.Endpoint // as builds name it
 	endpoints map[string]stack.Endpoint
 
@@ -50,28 +43,30 @@ type traffic struct {
 	all  sync.WaitGroup
 	mu   sync.Mutex
 	tally
-	running map[int]time.Time // since when each builder is at its build
+	running map[int]time.Time // since when each worker is at its build
 	last    string            // the repository that was pushed last: new to the builder's pulls
 }
 
-// begin starts the traffic on a running stack, with so many builders, after one
-// build that pushes the old repository.
-func begin(t *testing.T, d lifecycle.Deps, r lifecycle.Result, builders int) *traffic {
+// begin starts the traffic on a running stack, after builds that push what the
+// workers begin from.
+func begin(t *testing.T, d lifecycle.Deps, r lifecycle.Result, workers ...worker) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &traffic{d: d, stop: cancel, registry: r.Spec.RegistryEndpoint(r.Facts), endpoints: map[string]stack.Endpoint{}}
+	w.mutual = r.Spec.Builder.TLS == stack.TLSMutual
 	w.polls, w.running = map[string][]answer{}, map[int]time.Time{}
 	for _, service := range []string{stack.Registry, stack.Builder} {
 		w.endpoints[service] = r.Spec.HostEndpoints(service, r.Facts)[0]
 	}
-	if a := w.solve(ctx, w.base(t), "traffic/old:1"); a.err != nil {
-		t.Fatal(a)
+	w.push(t, quick().base, stepping(t))
+	if slices.Contains(workers, slow()) {
+		w.push(t, slow().base, sleeping(t))
 	}
-	w.last = "traffic/old"
-	for number := range builders {
+	w.last = quick().base
+	for number, who := range workers {
 		w.all.Go(func() {
 			for ctx.Err() == nil {
-				w.build(number)
+				w.build(number, who)
 			}
 		})
 	}
@@ -87,34 +82,22 @@ func (w *traffic) end() {
 	w.all.Wait()
 }
 
-// base is an image with what a RUN step needs.
-func (w *traffic) base(t *testing.T) llb.State {
+func (w *traffic) push(t *testing.T, repository string, state llb.State) {
 	t.Helper()
-	executable, err := runstep.For("linux", "amd64")
-	if err != nil {
-		t.Fatal(err)
+	if a := w.solve(t.Context(), state, repository+":1"); a.err != nil {
+		t.Fatal(a)
 	}
-	random := []byte(rand.Text() + rand.Text())[:runstep.Size]
-	return llb.Scratch().File(llb.Mkfile("/step", 0o755, executable).
-		Mkfile("/"+runstep.Nonce, 0o644, random).Mkfile("/"+runstep.Seen, 0o644, random).Mkfile("/"+rand.Text(), 0o644, random))
 }
 
-// rest is how long nobody builds who rests: about as long as a script takes to
-// start the next buildctl, and long enough for a builder that is stopped only
-// when nobody has built for 50 ms.
-const rest = 100 * time.Millisecond
-
-// build pulls from the old repository and from the one that was pushed last, runs
-// a step, and pushes to a new one.
-func (w *traffic) build(number int) {
+// build pulls from the worker's base and from the repository that was pushed last,
+// runs a step, and pushes to a new one.
+func (w *traffic) build(number int, who worker) {
 	w.mu.Lock()
 	fresh := w.last
 	w.running[number] = time.Now()
 	w.mu.Unlock()
 	name := "traffic/" + strings.ToLower(rand.Text())
-	host := w.registry.Address()
-	dockerfile := fmt.Sprintf("FROM %s/traffic/old:1\nCOPY --from=%s/%s:1 /%s /%s\nRUN [\"/step\"]\n", host, host, fresh, runstep.Seen, runstep.Seen)
-	source := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o444, []byte(dockerfile)))
+	source := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o444, []byte(who.dockerfile(w.registry.Address(), fresh))))
 	a := w.solve(context.Background(), source, name+":1", "dockerfile.v0")
 	w.mu.Lock()
 	delete(w.running, number)
@@ -129,7 +112,7 @@ func (w *traffic) build(number int) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if w.rests.Load() {
-		time.Sleep(rest)
+		time.Sleep(who.rest)
 	}
 }
 
@@ -187,8 +170,10 @@ func (w *traffic) try(ctx context.Context, a *attempt, name string, build gatewa
 // connect returns a client of the builder. The caller closes it.
 func (w *traffic) connect(ctx context.Context, more ...client.ClientOpt) (*client.Client, error) {
 	e := w.endpoints[stack.Builder]
-	opts := append(more, client.WithServerConfig(e.Host, at(w.d, stack.FileClientCA)),
-		client.WithCredentials(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey)))
+	opts := append(more, client.WithServerConfig(e.Host, at(w.d, stack.FileClientCA)))
+	if w.mutual {
+		opts = append(opts, client.WithCredentials(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey)))
+	}
 	return client.New(ctx, e.String(), opts...)
 }
 
@@ -203,23 +188,6 @@ func noting(asked *time.Time) client.ClientOpt {
 	}))
 }
 
-// password reads what docker's tools would send.
-func (w *traffic) password() (string, error) {
-	data, err := os.ReadFile(at(w.d, stack.FileDockerConfig))
-	if err != nil {
-		return "", err
-	}
-	var config struct {
-		Auths map[string]struct{ Auth string }
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return "", err
-	}
-	both, err := base64.StdEncoding.DecodeString(config.Auths[w.registry.Address()].Auth)
-	_, password, _ := strings.Cut(string(both), ":")
-	return password, err
-}
-
 // credentials answers the builder with one password.
 type credentials struct {
 	auth.UnimplementedAuthServer
@@ -230,94 +198,6 @@ func (c *credentials) Register(s *grpc.Server) { auth.RegisterAuthServer(s, c) }
 
 func (c *credentials) Credentials(context.Context, *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
 	return &auth.CredentialsResponse{Username: c.user, Secret: c.password}, nil
-}
-
-// poll asks again and again, until ctx ends. What asks tells the password that it
-// has used.
-func (w *traffic) poll(ctx context.Context, service string, ask func() (string, error)) {
-	for ctx.Err() == nil {
-		a := answer{from: time.Now()}
-		a.password, a.err = ask()
-		a.at = time.Now()
-		w.mu.Lock()
-		w.polls[service] = append(w.polls[service], a)
-		w.mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func (w *traffic) trust() (pki.TrustBundle, error) {
-	data, err := os.ReadFile(at(w.d, stack.FileClientCA))
-	if err != nil {
-		return pki.TrustBundle{}, err
-	}
-	return pki.ParseTrustBundle(data)
-}
-
-// askRegistry asks with the password that docker's tools would send, and wants to
-// be let in.
-func (w *traffic) askRegistry() (password string, err error) {
-	if password, err = w.password(); err != nil {
-		return "", err
-	}
-	trust, err := w.trust()
-	if err != nil {
-		return password, err
-	}
-	request, err := http.NewRequest(http.MethodGet, "https://"+w.endpoints[stack.Registry].Address()+"/v2/", nil)
-	if err != nil {
-		return password, err
-	}
-	request.SetBasicAuth(stack.DefaultUser, password)
-	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: trust.Pool()}}}
-	response, err := c.Do(request)
-	if err != nil {
-		return password, err
-	}
-	defer response.Body.Close()
-	return password, letIn(response)
-}
-
-func letIn(response *http.Response) error {
-	switch response.StatusCode {
-	case http.StatusOK:
-		return nil
-	case http.StatusUnauthorized:
-		return errRefused
-	default:
-		return errors.New(response.Status)
-	}
-}
-
-// askBuilder needs no password.
-func (w *traffic) askBuilder() (string, error) {
-	trust, err := w.trust()
-	if err != nil {
-		return "", err
-	}
-	pair, err := tls.LoadX509KeyPair(at(w.d, stack.FileClientCert), at(w.d, stack.FileClientKey))
-	if err != nil {
-		return "", err
-	}
-	config := &tls.Config{RootCAs: trust.Pool(), NextProtos: []string{"h2"}, Certificates: []tls.Certificate{pair}}
-	return "", greet(w.endpoints[stack.Builder].Address(), config)
-}
-
-// greet says and hears enough of a server to know that it lets in (P22).
-func greet(address string, config *tls.Config) error {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", address, config)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
-		return err
-	}
-	_, err = io.ReadFull(conn, make([]byte, 9))
-	return err
 }
 
 // take returns what came of the traffic since the last time, once the builds that
