@@ -1,6 +1,8 @@
 package lifecycle_test
 
 import (
+	"context"
+	"crypto/x509"
 	"debug/elf"
 	"encoding/base64"
 	"errors"
@@ -13,12 +15,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/grpchijack"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	transport "google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -33,15 +42,55 @@ func second(s float64) time.Time {
 	return time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second)))
 }
 
-// keeper is the part of a builder that is asked for its history.
+// keeper is the part of a builder that these tests ask. It begins what it is asked
+// for, has a record of it, and fails.
 type keeper struct {
 	controlapi.UnimplementedControlServer
-	ref string // of the one build that it knows
+	mu    sync.Mutex
+	tells bool            // how a build stands
+	refs  map[string]bool // of the builds that it knows
 }
 
-func (k keeper) ListenBuildHistory(request *controlapi.BuildHistoryRequest, stream controlapi.Control_ListenBuildHistoryServer) error {
-	if request.Ref == k.ref {
-		if err := stream.Send(&controlapi.BuildHistoryEvent{Record: &controlapi.BuildHistoryRecord{Ref: k.ref}}); err != nil {
+func (k *keeper) Session(stream controlapi.Control_SessionServer) error {
+	manager, err := session.NewManager()
+	if err != nil {
+		return err
+	}
+	conn, closed, meta := grpchijack.Hijack(stream)
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(stream.Context())
+	go func() { <-closed; cancel() }()
+	return manager.HandleConn(ctx, conn, meta)
+}
+
+func (k *keeper) ListWorkers(context.Context, *controlapi.ListWorkersRequest) (*controlapi.ListWorkersResponse, error) {
+	return &controlapi.ListWorkersResponse{}, nil
+}
+
+func (k *keeper) Solve(_ context.Context, request *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refs[request.Ref] = true
+	return nil, status.Error(codes.Unavailable, "the builder ends")
+}
+
+func (k *keeper) Status(_ *controlapi.StatusRequest, stream controlapi.Control_StatusServer) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.tells {
+		return stream.Send(&controlapi.StatusResponse{})
+	}
+	return status.Error(codes.Unavailable, "the builder ends")
+}
+
+func (k *keeper) ListenBuildHistory(request *controlapi.BuildHistoryRequest, stream controlapi.Control_ListenBuildHistoryServer) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for ref := range k.refs {
+		if request.Ref != "" && request.Ref != ref {
+			continue
+		}
+		if err := stream.Send(&controlapi.BuildHistoryEvent{Record: &controlapi.BuildHistoryRecord{Ref: ref}}); err != nil {
 			return err
 		}
 	}
@@ -52,23 +101,82 @@ func (k keeper) ListenBuildHistory(request *controlapi.BuildHistoryRequest, stre
 	return stream.Context().Err()
 }
 
-// newKeeper returns the address of a builder, and what ends it.
-func newKeeper(t *testing.T, k keeper) (address string, stop func()) {
+// serveKeeper returns where a builder is reached, and what ends it.
+func serveKeeper(t *testing.T, k *keeper, opts ...grpc.ServerOption) (stack.Endpoint, func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(opts...)
 	controlapi.RegisterControlServer(server, k)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
-	return "tcp://" + l.Addr().String(), server.Stop
+	address := l.Addr().(*net.TCPAddr)
+	return stack.Endpoint{Service: stack.Builder, Host: address.IP.String(), Port: address.Port}, server.Stop
+}
+
+// newTraffic returns traffic whose client directory has this trust and password.
+func newTraffic(t *testing.T, ca *x509.Certificate, e stack.Endpoint, password string) *traffic {
+	t.Helper()
+	w := &traffic{
+		d:        lifecycle.Deps{Store: state.Open(t.TempDir(), state.Options{})},
+		registry: e, endpoints: map[string]stack.Endpoint{stack.Registry: e, stack.Builder: e},
+	}
+	auth := base64.StdEncoding.EncodeToString([]byte(stack.DefaultUser + ":" + password))
+	for path, data := range map[string][]byte{
+		stack.FileClientCA:     pki.NewTrustBundle(ca).PEM(),
+		stack.FileDockerConfig: fmt.Appendf(nil, `{"auths": {%q: {"auth": %q}}}`, e.Address(), auth),
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at(w.d, path)), 0o700), os.WriteFile(at(w.d, path), data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// TestTrafficSettle: a build that fails has begun if the builder told of it, or has
+// a record of it.
+func TestTrafficSettle(t *testing.T) {
+	front := httptest.NewTLSServer(nil) // for its certificate
+	defer front.Close()
+	k := &keeper{refs: map[string]bool{}}
+	e, _ := serveKeeper(t, k, grpc.Creds(transport.NewServerTLSFromCert(&front.TLS.Certificates[0])))
+	w := newTraffic(t, front.Certificate(), e, "any")
+	silent := w.solve(t.Context(), llb.Scratch(), "traffic/any:1")
+	k.mu.Lock()
+	k.tells = true
+	k.mu.Unlock()
+	told := w.solve(t.Context(), llb.Scratch(), "traffic/any:1")
+	never := attempt{ref: "never", err: errors.New("connection refused")}
+	lost := attempt{ref: "lost", begun: true, err: errors.New("broken off")}
+	for _, a := range []attempt{silent, told} {
+		if a.err == nil || a.asked.Before(a.from) || a.at.Before(a.asked) {
+			t.Errorf("the attempt is %s", a)
+		}
+	}
+	if silent.begun || !told.begun || told.heard.Before(told.asked) {
+		t.Errorf("by what was told, %v and %v", silent.begun, told.begun)
+	}
+	failed := []attempt{silent, told, never, lost}
+	if err := w.settle(t.Context(), failed); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, true, false, true} {
+		if failed[i].begun != want {
+			t.Errorf("%s: begun %v, want %v", failed[i].ref, failed[i].begun, want)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.settle(ended, []attempt{never}); err == nil {
+		t.Error("a builder that cannot be asked knows")
+	}
 }
 
 func TestTrafficInHistory(t *testing.T) {
-	address, stop := newKeeper(t, keeper{ref: "known"})
-	c, err := client.New(t.Context(), address)
+	e, stop := serveKeeper(t, &keeper{refs: map[string]bool{"known": true}})
+	c, err := client.New(t.Context(), e.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,16 +193,16 @@ func TestTrafficInHistory(t *testing.T) {
 }
 
 // TestTrafficNoting: the time is that of the question for a build, not that of
-// others. The builder need not know how to answer.
+// others.
 func TestTrafficNoting(t *testing.T) {
-	address, _ := newKeeper(t, keeper{})
+	e, _ := serveKeeper(t, &keeper{refs: map[string]bool{}})
 	var asked time.Time
-	c, err := client.New(t.Context(), address, noting(&asked))
+	c, err := client.New(t.Context(), e.String(), noting(&asked))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.ListWorkers(t.Context()); err == nil || !asked.IsZero() {
+	if _, err := c.ListWorkers(t.Context()); err != nil || !asked.IsZero() {
 		t.Errorf("asked for workers: %v, noted %v", err, asked)
 	}
 	start := time.Now()
@@ -158,24 +266,14 @@ func TestTrafficAskRegistry(t *testing.T) {
 	}))
 	defer server.Close()
 	address := server.Listener.Addr().(*net.TCPAddr)
-	e := stack.Endpoint{Host: address.IP.String(), Port: address.Port}
-	w := &traffic{
-		d:        lifecycle.Deps{Store: state.Open(t.TempDir(), state.Options{})},
-		registry: e, endpoints: map[string]stack.Endpoint{stack.Registry: e},
-	}
-	write := func(path string, data []byte) {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at(w.d, path)), 0o700), os.WriteFile(at(w.d, path), data, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(stack.FileClientCA, pki.NewTrustBundle(server.Certificate()).PEM())
+	e := stack.Endpoint{Service: stack.Registry, Host: address.IP.String(), Port: address.Port}
 	for password, want := range map[string]error{"right": nil, "wrong": errRefused} {
-		auth := base64.StdEncoding.EncodeToString([]byte(stack.DefaultUser + ":" + password))
-		write(stack.FileDockerConfig, fmt.Appendf(nil, `{"auths": {%q: {"auth": %q}}}`, e.Address(), auth))
+		w := newTraffic(t, server.Certificate(), e, password)
 		if got, err := w.askRegistry(); got != password || err != want {
 			t.Errorf("asked with %q: %v, want %q: %v", got, err, password, want)
 		}
 	}
+	w := newTraffic(t, server.Certificate(), e, "right")
 	server.Close()
 	if _, err := w.askRegistry(); err == nil || errors.Is(err, errRefused) {
 		t.Errorf("of a registry that is away: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -205,17 +206,26 @@ func (c *credentials) Credentials(context.Context, *auth.CredentialsRequest) (*a
 func (w *traffic) take(t *testing.T) tally {
 	t.Helper()
 	out := w.collect(t)
-	for i := range out.failed {
-		a := &out.failed[i]
+	if err := w.settle(t.Context(), out.failed); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// settle finds out which builds the builder had begun without telling of them.
+func (w *traffic) settle(ctx context.Context, failed []attempt) error {
+	for i := range failed {
+		a := &failed[i]
 		if a.begun {
 			continue
 		}
-		var err error
-		if a.begun, err = w.knows(t.Context(), a.ref); err != nil {
-			t.Fatalf("asking the builder whether it had begun %s: %v", a.ref, err)
+		known, err := w.knows(ctx, a.ref)
+		if err != nil {
+			return fmt.Errorf("asking the builder whether it had begun %s: %w", a.ref, err)
 		}
+		a.begun = known
 	}
-	return out
+	return nil
 }
 
 func (w *traffic) collect(t *testing.T) tally {
@@ -260,7 +270,7 @@ func (w *traffic) cut(since time.Time) (tally, bool) {
 func (w *traffic) knows(ctx context.Context, ref string) (known bool, err error) {
 	for limit := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		known, err = w.lookUp(ctx, ref)
-		if err == nil || time.Now().After(limit) {
+		if err == nil || ctx.Err() != nil || time.Now().After(limit) {
 			return known, err
 		}
 	}
