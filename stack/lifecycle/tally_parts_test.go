@@ -100,29 +100,29 @@ func TestRotationExcuse(t *testing.T) {
 	refused := attempt{begun: true, from: second(16.5), asked: second(17.1), at: second(17.2), err: errors.New("pushing: 401 Unauthorized")}
 	later := refused
 	later.from = second(18.2)
-	const none, late, registry, builder, password = "", "could not begin while the builder was away", "begun while the registry was away", "begun while the builder ended", "refused with the old password"
+	const none, late, registry, password = "", "could not begin while the builder was away", "begun while the registry was away", "refused with the old password"
 	tests := map[string]struct {
 		a    attempt
-		want [5]string // in the order of the kinds below
+		want [3]string // in the order of the kinds below
 	}{
-		"late, in the builder's gap":           {at(false, never, second(3)), [5]string{late, none, late, late, late}},
-		"late, seen just after it":             {at(false, never, second(4.4)), [5]string{late, none, late, late, late}},
-		"late, seen too long after it":         {at(false, never, second(4.6)), [5]string{}},
-		"late, before it":                      {at(false, never, second(1.9)), [5]string{}},
-		"late, in the registry's gap":          {at(false, second(12.5), second(13)), [5]string{}},
-		"begun, in the registry's gap":         {at(true, second(12.1), second(13)), [5]string{registry, none, none, registry, registry}},
-		"begun, ends just after it":            {at(true, second(13.9), second(14.4)), [5]string{registry, none, none, registry, registry}},
-		"begun, ends too long after it":        {at(true, second(13), second(14.6)), [5]string{}},
-		"begun, asked for before it":           {at(true, second(11.9), second(13)), [5]string{}},
-		"begun, asked for just after it":       {at(true, second(14.1), second(14.3)), [5]string{}},
-		"begun, in the builder's gap":          {at(true, second(2.1), second(3)), [5]string{none, none, builder, none, none}},
-		"begun, before the builder's gap":      {at(true, second(1.9), second(3)), [5]string{}},
-		"begun, in no gap":                     {at(true, second(8), second(9)), [5]string{}},
-		"begun, refused, and came later":       {later, [5]string{}},
-		"begun, refused with the old password": {refused, [5]string{none, none, none, password, none}},
+		"late, in the builder's gap":           {at(false, never, second(3)), [3]string{late, none, late}},
+		"late, seen just after it":             {at(false, never, second(4.4)), [3]string{late, none, late}},
+		"late, seen too long after it":         {at(false, never, second(4.6)), [3]string{}},
+		"late, before it":                      {at(false, never, second(1.9)), [3]string{}},
+		"late, in the registry's gap":          {at(false, second(12.5), second(13)), [3]string{}},
+		"begun, in the registry's gap":         {at(true, second(12.1), second(13)), [3]string{registry, none, registry}},
+		"begun, ends just after it":            {at(true, second(13.9), second(14.4)), [3]string{registry, none, registry}},
+		"begun, ends too long after it":        {at(true, second(13), second(14.6)), [3]string{}},
+		"begun, asked for before it":           {at(true, second(11.9), second(13)), [3]string{}},
+		"begun, asked for just after it":       {at(true, second(14.1), second(14.3)), [3]string{}},
+		"begun, in the builder's gap":          {at(true, second(2.1), second(3)), [3]string{none, none, none}},
+		"begun, before the builder's gap":      {at(true, second(1.9), second(3)), [3]string{}},
+		"begun, in no gap":                     {at(true, second(8), second(9)), [3]string{}},
+		"begun, refused, and came later":       {later, [3]string{}},
+		"begun, refused with the old password": {refused, [3]string{none, none, password}},
 	}
-	kinds := [5]rotationKind{{}, {}, {mayRestart: true}, {mayRefuse: true}, {mayRestart: true}}
-	serves := [5]stack.Serve{stack.ServeDaemon, stack.ServeEdge, stack.ServeEdge, stack.ServeDaemon, stack.ServeDaemon}
+	kinds := [3]rotationKind{{}, {}, {mayRefuse: true}}
+	serves := [3]stack.Serve{stack.ServeDaemon, stack.ServeEdge, stack.ServeDaemon}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			for i, k := range kinds {
@@ -197,7 +197,7 @@ func TestSoaks(t *testing.T) {
 func TestSoakFaults(t *testing.T) {
 	edge, daemon := soak{serve: stack.ServeEdge}, soak{serve: stack.ServeDaemon}
 	full := soak{serve: stack.ServeDaemon, full: true}
-	may, refuse := rotationKind{mayRestart: true}, rotationKind{mayRefuse: true}
+	refuse := rotationKind{mayRefuse: true}
 	polls := func(registry, builder []answer) tally {
 		return tally{taken: second(20), polls: map[string][]answer{stack.Registry: registry, stack.Builder: builder}}
 	}
@@ -219,11 +219,9 @@ func TestSoakFaults(t *testing.T) {
 		"nothing":                          {edge, rotationKind{}, polls(fine, fine), 0, ""},
 		"a build":                          {daemon, rotationKind{}, failed, 0, "nothing excuses (begun: true)"},
 		"restarts":                         {edge, rotationKind{}, polls(fine, fine), 1, "1 restarts, the builder was away 0 times"},
-		"restarts that may be":             {edge, may, polls(fine, fine), 1, ""},
 		"restarts of daemons":              {daemon, rotationKind{}, polls(fine, fine), 2, ""},
 		"the builder is away":              {edge, rotationKind{}, polls(fine, away), 0, "0 restarts, the builder was away 1 times"},
-		"the builder may be away":          {edge, may, polls(fine, away), 1, ""},
-		"the registry is away":             {edge, may, polls(away, fine), 0, "the registry was away 1 times"},
+		"the registry is away":             {edge, rotationKind{}, polls(away, fine), 0, "the registry was away 1 times"},
 		"daemons are away":                 {full, rotationKind{}, polls(away, away), 2, ""},
 		"the registry is away for long":    {full, rotationKind{}, polls(long, fine), 2, "2.5s without service"},
 		"the builder is away for long":     {full, rotationKind{}, polls(fine, long), 2, "2.5s without service"},

@@ -168,17 +168,14 @@ func (k rotationKind) excuse(serve stack.Serve, b tally, a attempt) string {
 	during := func(service string, is func(gap) bool) bool { return slices.ContainsFunc(b.gaps(service), is) }
 	seen := func(g gap) bool { return g.saw(a.at) }
 	held := func(g gap) bool { return g.held(a) }
-	builderMayEnd := serve == stack.ServeDaemon || k.mayRestart
 	switch {
 	case k.mayRefuse && a.begun && strings.Contains(a.err.Error(), errRefused.Error()) && b.replacing(a.from):
 		return "refused with the old password"
-	case !a.begun && builderMayEnd && during(stack.Builder, seen):
+	case !a.begun && serve == stack.ServeDaemon && during(stack.Builder, seen):
 		return "could not begin while the builder was away"
 	case a.begun && serve == stack.ServeDaemon && during(stack.Registry, held):
 		// The builder may be back before the registry is.
 		return "begun while the registry was away"
-	case a.begun && serve == stack.ServeEdge && k.mayRestart && during(stack.Builder, held):
-		return "begun while the builder ended"
 	default:
 		return ""
 	}
@@ -203,7 +200,7 @@ func (s soak) faults(k rotationKind, b tally, restarts int) (out []string) {
 	if s.serve == stack.ServeEdge && len(registry) > 0 {
 		fault("the registry was away %d times", len(registry))
 	}
-	if s.serve == stack.ServeEdge && !k.mayRestart && (restarts > 0 || len(builder) > 0) {
+	if s.serve == stack.ServeEdge && (restarts > 0 || len(builder) > 0) {
 		fault("%d restarts, the builder was away %d times", restarts, len(builder))
 	}
 	if away := max(longest(registry), longest(builder)); s.full && away > longestGap {
