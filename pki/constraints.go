@@ -174,4 +174,30 @@ func mask(p netip.Prefix) []byte {
 	return out
 }
 
+// Union returns what permits every name that one of the two does. What both
+// exclude is excluded. What permits nothing in particular permits all.
+func (c Constraints) Union(other Constraints) Constraints {
+	if c.empty() || other.empty() {
+		return Constraints{}
+	}
+	return Constraints{
+		DNS: either(c.DNS, other.DNS), IPs: either(c.IPs, other.IPs),
+		ExcludedDNS: both(c.ExcludedDNS, other.ExcludedDNS), ExcludedIPs: both(c.ExcludedIPs, other.ExcludedIPs),
+	}
+}
+
+func either[T comparable](a, b []T) []T {
+	out := slices.Clone(a)
+	for _, v := range b {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func both[T comparable](a, b []T) []T {
+	return slices.DeleteFunc(slices.Clone(a), func(v T) bool { return !slices.Contains(b, v) })
+}
+
 func (c Constraints) empty() bool { return len(c.DNS)+len(c.IPs) == 0 }

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,9 @@ import (
 type aside struct {
 	pki.Material
 	paths []string // of all files of both sets
+	// lost is why the set cannot come into force. Before the leaves are switched
+	// nothing depends on it: it can be taken back, and not go on.
+	lost error
 }
 
 // loadAside reads the set of an open replacement. A set that is not what its
@@ -36,32 +40,57 @@ func (p prior) loadAside(store Store) (aside, error) {
 		}
 	}
 	open.Phase = observed(*open, out.paths, files)
+	err = p.readAside(store, files, *open, &out)
+	if open.Phase.Before(stack.PhaseSwitch) {
+		out.lost, err = err, nil
+	}
+	return out, err
+}
+
+// readAside reads the CAs and the leaves of a set.
+func (p prior) readAside(store Store, files map[string][]byte, open stack.Rotation, out *aside) error {
 	for _, name := range open.CAs {
-		if out.CAs[name], err = p.asidePair(store, files, open.Set(), name); err != nil {
-			return out, err
+		ca, err := p.asideCA(store, files, open, name)
+		if err != nil {
+			return err
 		}
-		if out.CAs[name] == nil {
-			return out, &LostSetError{File: filepath.Join(store.Root(), p.serve.PairIn(open.Set(), name).Cert), Phase: open.Phase}
-		}
-		// Only a root that was moved away before may lack its key: a key that
-		// is taken for such a one would take the other one with it.
-		ca, away := out.CAs[name], open.Set() == stack.SetPrevious && p.keyElsewhere(p.state.Spec.PKI, name)
-		if ca.Key == nil && !ca.Locked() && !away {
-			return out, &LostSetError{File: filepath.Join(store.Root(), p.serve.PairIn(open.Set(), name).Key), Phase: open.Phase}
-		}
+		out.CAs[name] = ca
 	}
 	for _, name := range stack.Leaves(p.clients()) {
 		leaf, err := p.asidePair(store, files, open.Set(), name)
+		if _, other := errors.AsType[*pki.MismatchError](err); other {
+			continue // its key is another one since then: it is issued again
+		}
 		if err != nil {
-			return out, err
+			return err
 		}
 		if leaf != nil {
 			out.Leaves[name] = leaf
 		}
 	}
+	var err error
 	cross := stack.CrossIn(open.Set())
 	out.Cross, err = parseCross(cross, files[cross])
-	return out, err
+	return err
+}
+
+// asideCA returns a CA of a set, which has to be there.
+func (p prior) asideCA(store Store, files map[string][]byte, open stack.Rotation, name string) (*pki.KeyPair, error) {
+	at := p.serve.PairIn(open.Set(), name)
+	ca, err := p.asidePair(store, files, open.Set(), name)
+	if err != nil {
+		return nil, err
+	}
+	if ca == nil {
+		return nil, &LostSetError{File: filepath.Join(store.Root(), at.Cert), Phase: open.Phase}
+	}
+	// Only a root that was moved away before may lack its key: a key that is
+	// taken for such a one would take the other one with it.
+	away := open.Set() == stack.SetPrevious && p.keyElsewhere(p.state.Spec.PKI, name)
+	if ca.Key == nil && !ca.Locked() && !away {
+		return nil, &LostSetError{File: filepath.Join(store.Root(), at.Key), Phase: open.Phase}
+	}
+	return ca, nil
 }
 
 // observed returns the phase that the files are in. It is the recorded one, since
@@ -71,7 +100,7 @@ func observed(r stack.Rotation, paths []string, files map[string][]byte) stack.P
 	has := func(set string) bool {
 		return slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, set+"/") })
 	}
-	both := r.Roots() && holdsTwo(files[stack.FileClientCA])
+	both, known := trustTwo(r, files)
 	switch next, previous := has(stack.SetNext), has(stack.SetPrevious); {
 	case next == previous:
 		return r.Phase // something is lost, and that is said later
@@ -81,17 +110,29 @@ func observed(r stack.Rotation, paths []string, files map[string][]byte) stack.P
 		return stack.PhaseContract
 	case both:
 		return stack.PhaseExpand
-	case r.Roots() || !r.Phase.Before(stack.PhaseSwitch):
+	case known || !r.Phase.Before(stack.PhaseSwitch):
 		return stack.PhaseStage
 	default:
 		return r.Phase
 	}
 }
 
-// holdsTwo reports whether a bundle has more than one CA.
-func holdsTwo(bundle []byte) bool {
-	parsed, err := pki.ParseTrustBundle(bundle)
-	return err == nil && len(parsed.Certs()) > 1
+// trustTwo reports whether both CAs are trusted by those whose CA is replaced, and
+// whether any file tells.
+func trustTwo(r stack.Rotation, files map[string][]byte) (both, known bool) {
+	var bundles []string
+	if r.Roots() {
+		bundles = append(bundles, stack.FileClientCA)
+	}
+	if r.Clients() {
+		bundles = append(bundles, stack.FileEdgeClients, stack.FileBuilderClientCA)
+	}
+	for _, path := range bundles {
+		parsed, err := pki.ParseTrustBundle(files[path])
+		known = known || err == nil
+		both = both || err == nil && len(parsed.Certs()) > 1
+	}
+	return both, known
 }
 
 // LostSetError says that a file is missing without which an open replacement of

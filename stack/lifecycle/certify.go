@@ -50,8 +50,8 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		return err
 	}
 	dr.unbar()
-	if dr.replaceClientCA != "" && dr.rotation != nil {
-		return &OpenRotationError{Rotation: *dr.rotation}
+	if open := dr.prior.rotation(); open != nil && (dr.replaceClientCA != "" || dr.otherCAs()) {
+		return &OpenRotationError{Rotation: *open}
 	}
 	if err := dr.exchange(&have); err != nil {
 		return err
@@ -88,6 +88,13 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		return err
 	}
 	return dr.stage(ctx, d, keys)
+}
+
+// otherCAs reports whether the spec wants other CAs than those recorded, or their
+// keys in another form. Two sets of CAs have to be alike.
+func (dr *draft) otherCAs() bool {
+	have, want := dr.prior.state.Spec.PKI, dr.spec.PKI
+	return have.Hierarchy != want.Hierarchy || have.CAKeys != want.CAKeys
 }
 
 // unbar replaces the client CA where clients were removed one by one and the edge

@@ -23,7 +23,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 	if err != nil {
 		return stack.Report{}, stack.State{}, err
 	}
-	options, err := proofOptions(d.Store, *p.state, p.secrets)
+	options, err := proofOptions(d.Store, *p.state, p.secrets, d.Now())
 	if err != nil {
 		return stack.Report{}, *p.state, err
 	}
@@ -45,7 +45,7 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 // the client certificate that the stack's own clients use, read from the files
 // that they use. A pair that does not parse is left out; that its files changed
 // is a check of its own.
-func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Options, error) {
+func proofOptions(store Store, s stack.State, secrets stack.Secrets, now time.Time) (smoke.Options, error) {
 	spec, user := s.Spec, s.Spec.Registry.Users[0].Name
 	pairs, err := readPairs(store, s.Spec.Serve, []string{stack.LeafRegistry, stack.LeafBuilder, stack.LeafClient, stack.LeafRemoved})
 	if err != nil {
@@ -87,14 +87,15 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets) (smoke.Opti
 	if builder != nil {
 		o.Builder.Leaf = builder.Cert
 	}
-	o.Generations, err = generations(store, s)
+	o.Generations, err = generations(store, s, now)
 	return o, err
 }
 
 // generations says what is to be seen of the CAs while they take each other's
 // place: whose clients are let in, and for whom alone the servers verify. Once
-// the old one is trusted no more, a server of it is refused.
-func generations(store Store, s stack.State) ([]smoke.Generation, error) {
+// the old one is trusted no more, a server of it is refused. What has expired by
+// now proves nothing: it is refused for that.
+func generations(store Store, s stack.State, now time.Time) ([]smoke.Generation, error) {
 	if s.Rotation == nil || s.Rotation.Phase == stack.PhaseStage {
 		return nil, nil
 	}
@@ -108,23 +109,40 @@ func generations(store Store, s stack.State) ([]smoke.Generation, error) {
 		return nil, err
 	}
 	root, other, clients := parsedCA(p, pki.CAName), others.CAs[pki.CAName], others.CAs[pki.CAClient]
+	client, server := unexpired(others.Leaves[stack.LeafClient], now), unexpired(others.Leaves[stack.LeafRegistry], now)
 	var out []smoke.Generation
 	if !s.Rotation.TrustsBoth() {
 		if other != nil {
-			out = append(out, smoke.Generation{ID: pki.Generation(other.Anchor()), Server: others.Leaves[stack.LeafRegistry]})
+			out = append(out, smoke.Generation{ID: pki.Generation(other.Anchor()), Server: server})
 		}
 		return out, nil
 	}
 	if clients != nil {
-		out = append(out, smoke.Generation{ID: pki.Generation(clients.Cert), Client: others.Leaves[stack.LeafClient]})
+		out = append(out, smoke.Generation{ID: pki.Generation(clients.Cert), Client: client})
 	}
 	if other != nil && root != nil {
 		out = append(out, aloneWith(root))
 	}
-	if crossed, _ := store.Read(stack.FileCross); other != nil && crossed != nil && s.Rotation.Phase == stack.PhaseSwitch {
+	cross, err := store.Read(stack.FileCross)
+	if err != nil {
+		return nil, err
+	}
+	crossed, err := parseCross(stack.FileCross, cross)
+	if err != nil {
+		return nil, err
+	}
+	if other != nil && len(crossed) > 0 && now.Before(crossed[0].NotAfter) && s.Rotation.Phase == stack.PhaseSwitch {
 		out = append(out, aloneWith(other))
 	}
 	return out, nil
+}
+
+// unexpired returns a pair that can still be shown, or nil.
+func unexpired(kp *pki.KeyPair, now time.Time) *pki.KeyPair {
+	if kp == nil || now.After(kp.Cert.NotAfter) {
+		return nil
+	}
+	return kp
 }
 
 func aloneWith(ca *pki.KeyPair) smoke.Generation {

@@ -45,6 +45,9 @@ func enter(phase stack.Phase, left *stack.Rotation) func(*draft) error {
 		if dr.rotation == nil || !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
+		if dr.aside.lost != nil {
+			return dr.aside.lost
+		}
 		dr.phase = phase
 		switch phase {
 		case stack.PhaseRetire:
@@ -145,7 +148,8 @@ func (dr *draft) stage(ctx context.Context, d Deps, keys *caKeys) error {
 }
 
 // planNext plans the CAs to come. They may sign every name that is wanted, also
-// such that the leaves do not have yet.
+// such that the leaves do not have yet, and those that the leaves have until the
+// next up.
 func (dr *draft) planNext() (pki.Plan, error) {
 	plan, wanted := dr.plan, dr.spec
 	if dr.wanted != nil {
@@ -164,7 +168,7 @@ func (dr *draft) planNext() (pki.Plan, error) {
 		ca.Replace, ca.Generation = causeReplaced, dr.generation(ca.Name)+1
 		ca.Cross = dr.mayCross(names)
 		if j := slices.IndexFunc(names.CAs, func(other pki.CAPlan) bool { return other.Name == ca.Name }); j >= 0 {
-			ca.Constraints = names.CAs[j].Constraints
+			ca.Constraints = ca.Constraints.Union(names.CAs[j].Constraints)
 		}
 	}
 	return plan, nil

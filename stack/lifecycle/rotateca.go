@@ -52,6 +52,13 @@ func (e *PastError) Error() string {
 	return fmt.Sprintf("the replacement of the CA stands at %s: the old CA may be trusted nowhere any more, and does not come back", e.Phase)
 }
 
+// PastPhaseError says that a run is to end after a phase that is over.
+type PastPhaseError struct{ Asked, At stack.Phase }
+
+func (e *PastPhaseError) Error() string {
+	return fmt.Sprintf("the replacement of the CA stands at %s, after %s", e.At, e.Asked)
+}
+
 // ShortLifeError says that a CA ends before its replacement would.
 type ShortLifeError struct {
 	CA  string // generation
@@ -107,6 +114,9 @@ func (r *caRotation) check(ctx context.Context) error {
 	if err := r.possible(); err != nil {
 		return err
 	}
+	if r.opts.Abort && open.Phase == stack.PhaseStage {
+		return nil // no daemon has to know
+	}
 	for _, service := range []string{stack.Registry, stack.Builder} {
 		if !spec.Published(service).On() {
 			return &NotRunningError{Why: fmt.Sprintf("the %s is not published", service)}
@@ -135,13 +145,46 @@ func (r *caRotation) possible() error {
 		return &NoRotationError{}
 	case r.opts.Abort && !open.Phase.Before(stack.PhaseContract):
 		return &PastError{Phase: open.Phase}
+	case r.opts.Abort && !r.ended().IsZero():
+		return &EndedError{End: r.ended()}
 	case r.opts.Abort:
 		return nil
 	case open != nil && !slices.Equal(open.CAs, r.opts.CAs):
 		return &OpenRotationError{Rotation: *open}
+	case open != nil && r.opts.PauseAfter != "" && r.opts.PauseAfter.Before(open.Phase):
+		return &PastPhaseError{Asked: r.opts.PauseAfter, At: open.Phase}
 	default:
 		return checkCAs(r.prior.state.Spec, r.opts.CAs)
 	}
+}
+
+// EndedError says that the old CAs cannot come into force again.
+type EndedError struct{ End time.Time }
+
+func (e *EndedError) Error() string {
+	return "the old CA has expired on " + e.End.UTC().Format("2006-01-02 15:04 UTC") + ", and does not come back"
+}
+
+// oldEnd returns when the first of the CAs ends that were in force before the
+// leaves were switched; zero while they are in force.
+func (r *caRotation) oldEnd() (end time.Time) {
+	if open := r.prior.rotation(); open == nil || open.Set() != stack.SetPrevious {
+		return end
+	}
+	for _, ca := range r.prior.aside.CAs {
+		if end.IsZero() || ca.Cert.NotAfter.Before(end) {
+			end = ca.Cert.NotAfter
+		}
+	}
+	return end
+}
+
+// ended returns oldEnd when that has passed.
+func (r *caRotation) ended() time.Time {
+	if end := r.oldEnd(); !end.IsZero() && r.Now().After(end) {
+		return end
+	}
+	return time.Time{}
 }
 
 // checkCAs refuses CAs that are not made here.
@@ -243,10 +286,10 @@ func (r *caRotation) phase(ctx context.Context, phase stack.Phase) error {
 
 // mustGoBack reports whether a phase has failed in a way that must not last:
 // something does not hold, or a daemon does not come up. What only ended early
-// goes on with the next run.
+// goes on with the next run, and so does what has no CA to go back to.
 func (r *caRotation) mustGoBack(ctx context.Context, err error) bool {
 	open := r.prior.rotation()
-	if ctx.Err() != nil || open == nil || !open.TrustsBoth() {
+	if ctx.Err() != nil || open == nil || !open.TrustsBoth() || !r.ended().IsZero() {
 		return false
 	}
 	_, down := errors.AsType[*NotReadyError](err)
@@ -308,6 +351,22 @@ func (r *caRotation) prove(ctx context.Context, say func(string)) (string, error
 	r.out.Report = &report
 	held, total := report.Held()
 	return fmt.Sprintf("%d of %d hold", held, total), nil
+}
+
+// proveTwice proves once more what did not hold. Nothing was changed just now, so
+// that it may have been somebody else's moment: an "up" at the same time, a
+// machine that was busy.
+func (r *caRotation) proveTwice(ctx context.Context, say func(string)) (string, error) {
+	held, err := r.prove(ctx, say)
+	if err != nil || !r.unsound() {
+		return held, err
+	}
+	select {
+	case <-ctx.Done():
+		return held, ctx.Err()
+	case <-time.After(time.Second):
+		return r.prove(ctx, say)
+	}
 }
 
 func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error) {
@@ -379,7 +438,7 @@ func (r *caRotation) verify(ctx context.Context, say func(string)) (string, erro
 	if err != nil {
 		return "", err
 	}
-	held, err := r.prove(ctx, say)
+	held, err := r.proveTwice(ctx, say)
 	if err != nil || r.unsound() {
 		return held, err
 	}
@@ -405,13 +464,22 @@ func (r *caRotation) bakeTime() time.Duration {
 	return r.opts.Bake
 }
 
-// bake waits, and proves that all that time has broken nothing.
+// bake waits, and proves that all that time has broken nothing. It waits for
+// nobody who knows a CA alone that has ended, and never longer than it was asked
+// to: the clock may have been another one when the time began.
 func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error) {
 	open, err := r.mine(stack.PhaseSwitch)
 	if err != nil {
 		return "", err
 	}
-	end := open.Verified.Add(r.bakeTime())
+	from := open.Verified
+	if now := r.Now(); from.After(now) {
+		from = now
+	}
+	end := from.Add(r.bakeTime())
+	if old := r.oldEnd(); !old.IsZero() && old.Before(end) {
+		end = old
+	}
 	for left := end.Sub(r.Now()); left > 0; left = end.Sub(r.Now()) {
 		say(fmt.Sprintf("both CAs are trusted for %s more", left.Round(time.Second)))
 		select {
@@ -423,7 +491,7 @@ func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error)
 	if r.bakeTime() == 0 {
 		return "no time asked for", nil
 	}
-	held, err := r.prove(ctx, say)
+	held, err := r.proveTwice(ctx, say)
 	return fmt.Sprintf("%s; %s", r.bakeTime(), held), err
 }
 
@@ -485,8 +553,8 @@ func (r *caRotation) abort(ctx context.Context) error {
 	if err == nil && r.unsound() {
 		err = &NotSoundError{Report: *r.out.Report, PutBack: true}
 	}
-	if broken != nil && err == nil && !broken.OK() {
-		r.out.Report = broken // what went wrong, and not that it is well again
+	if broken != nil && !broken.OK() {
+		r.out.Report = broken // what went wrong, and not how it is now
 	}
 	return err
 }

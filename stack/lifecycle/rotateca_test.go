@@ -24,6 +24,8 @@ import (
 type verifier struct {
 	dir     string // the state directory
 	breakAt int    // the number of the proof that finds something, 0 for none
+	breaks  int    // how many do from there on, 0 for one
+	now     func() time.Time
 	asked   []string
 }
 
@@ -50,29 +52,29 @@ func (v *verifier) Prove(_ context.Context, o smoke.Options) stack.Report {
 		}
 		return nil
 	}("")
-	add("served", accepts(o.Trust, chain, x509.ExtKeyUsageServerAuth))
+	add("served", v.accepts(o.Trust, chain, x509.ExtKeyUsageServerAuth))
 	clients := append(v.certs(stack.FileBuilderClientCA), v.certs(stack.FileEdgeClients)...)
-	add("own client", !o.Builder.Mutual || accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{o.Builder.Client.Cert}, x509.ExtKeyUsageClientAuth))
+	add("own client", !o.Builder.Mutual || v.accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{o.Builder.Client.Cert}, x509.ExtKeyUsageClientAuth))
 	said := []string{}
 	for _, g := range o.Generations {
 		switch {
 		case len(g.Alone.Certs()) > 0:
 			said = append(said, "alone")
-			add("alone:"+g.ID, accepts(g.Alone, chain, x509.ExtKeyUsageServerAuth))
+			add("alone:"+g.ID, v.accepts(g.Alone, chain, x509.ExtKeyUsageServerAuth))
 		case g.Client != nil:
 			said = append(said, "accepts")
-			add("accepts:"+g.ID, !o.Builder.Mutual || accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{g.Client.Cert}, x509.ExtKeyUsageClientAuth))
+			add("accepts:"+g.ID, !o.Builder.Mutual || v.accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{g.Client.Cert}, x509.ExtKeyUsageClientAuth))
 		case g.Server != nil:
 			said = append(said, "impostor")
-			add("impostor:"+g.ID, !accepts(o.Trust, g.Server.Certs(), x509.ExtKeyUsageServerAuth))
+			add("impostor:"+g.ID, !v.accepts(o.Trust, g.Server.Certs(), x509.ExtKeyUsageServerAuth))
 		}
 	}
 	for _, r := range o.Builder.Removed {
 		said = append(said, "removed")
-		add("removed", !accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{r.Client.Cert}, x509.ExtKeyUsageClientAuth))
+		add("removed", !v.accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{r.Client.Cert}, x509.ExtKeyUsageClientAuth))
 	}
 	v.asked = append(v.asked, strings.Join(said, "+"))
-	if v.breakAt == len(v.asked) {
+	if n := len(v.asked); v.breakAt > 0 && n >= v.breakAt && n < v.breakAt+max(1, v.breaks) {
 		add("broken", false)
 	}
 	return stack.Report{Checks: checks}
@@ -90,9 +92,9 @@ func (v *verifier) certs(path string) []*x509.Certificate {
 	return bundle.Certs()
 }
 
-func accepts(trust pki.TrustBundle, chain []*x509.Certificate, usage x509.ExtKeyUsage) bool {
+func (v *verifier) accepts(trust pki.TrustBundle, chain []*x509.Certificate, usage x509.ExtKeyUsage) bool {
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: trust.Pool(), Intermediates: pki.NewTrustBundle(chain[1:]...).Pool(), KeyUsages: []x509.ExtKeyUsage{usage},
+		Roots: trust.Pool(), Intermediates: pki.NewTrustBundle(chain[1:]...).Pool(), CurrentTime: v.now(), KeyUsages: []x509.ExtKeyUsage{usage},
 	})
 	return err == nil
 }
@@ -100,7 +102,7 @@ func accepts(trust pki.TrustBundle, chain []*x509.Certificate, usage x509.ExtKey
 // caStack is a stack whose engine is made up, with a verifier as prover.
 func caStack(t *testing.T, config stack.Config) (lifecycle.Deps, *verifier, stack.Spec) {
 	t.Helper()
-	v := &verifier{}
+	v := &verifier{now: time.Now}
 	d := rotateDeps(t, v)
 	v.dir = d.Store.Root()
 	config.Name = "quiet"
@@ -386,6 +388,9 @@ func TestReplaceCARollsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			v.breakAt = proof
+			if phase == stack.PhaseVerify || phase == stack.PhaseBake {
+				v.breaks = 2 // there it is proven once more
+			}
 			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Millisecond})
 			if err != nil || out.Report.OK() || out.RolledBack != (phase != stack.PhaseContract) {
 				t.Fatalf("rolled back %v, %v", out.RolledBack, err)
@@ -532,7 +537,7 @@ func TestReplaceCAEncrypted(t *testing.T) {
 	for _, kind := range []string{"daemon two-tier"} {
 		config := caConfigs()[kind]
 		config.PKI.CAKeys = "encrypted"
-		v := &verifier{}
+		v := &verifier{now: time.Now}
 		d := rotateDeps(t, v)
 		v.dir = d.Store.Root()
 		asked := 0
@@ -571,23 +576,28 @@ func TestReplaceCAEncrypted(t *testing.T) {
 // TestReplaceCAObserves: a record with another phase than the files are in is no
 // reason to do something else: the files tell.
 func TestReplaceCAObserves(t *testing.T) {
-	for _, truth := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
-		d, _, _ := caStack(t, caConfigs()["edge"])
-		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: truth})
-		record := string(readAt(t, d, stack.FileState))
-		for _, lie := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
-			changed := strings.Replace(record, fmt.Sprintf(`"phase": %q`, truth), fmt.Sprintf(`"phase": %q`, lie), 1)
-			if err := os.WriteFile(at(d, stack.FileState), []byte(changed), 0o600); err != nil {
-				t.Fatal(err)
+	phases := []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract}
+	for _, opts := range []lifecycle.RotateOptions{{AllCAs: true}, {CAs: []string{pki.CAClient}}} {
+		for _, truth := range phases {
+			d, _, _ := caStack(t, caConfigs()["edge"])
+			paused := opts
+			paused.PauseAfter = truth
+			mustRotate(t, d, paused)
+			record := string(readAt(t, d, stack.FileState))
+			for _, lie := range phases {
+				changed := strings.Replace(record, fmt.Sprintf(`"phase": %q`, truth), fmt.Sprintf(`"phase": %q`, lie), 1)
+				if err := os.WriteFile(at(d, stack.FileState), []byte(changed), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				status, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
+				if err != nil || status.Rotation.Phase != truth && (truth != stack.PhaseContract || status.Rotation.Phase != stack.PhaseSwitch) {
+					t.Errorf("at %s, recorded as %s: %+v, %v", truth, lie, status.Rotation, err)
+				}
 			}
-			status, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
-			if err != nil || status.Rotation.Phase != truth && (truth != stack.PhaseContract || status.Rotation.Phase != stack.PhaseSwitch) {
-				t.Errorf("at %s, recorded as %s: %+v, %v", truth, lie, status.Rotation, err)
+			mustRotate(t, d, opts)
+			if n, m := trusts(t, d, stack.FileClientCA), trusts(t, d, stack.FileEdgeClients); n != 1 || m != 1 {
+				t.Errorf("%d roots and %d CAs of clients are trusted", n, m)
 			}
-		}
-		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
-		if n := trusts(t, d, stack.FileClientCA); n != 1 {
-			t.Errorf("%d roots are trusted", n)
 		}
 	}
 }
@@ -604,20 +614,30 @@ func TestReplaceCACompromised(t *testing.T) {
 }
 
 // TestReplaceCALostKey: a key of a set that is lost is no reason to delete the
-// other one.
+// other one. Nothing depends on the set before the leaves are switched, and then
+// it can be taken back.
 func TestReplaceCALostKey(t *testing.T) {
-	for phase, lost := range map[stack.Phase]string{stack.PhaseExpand: "ca/next/ca.key", stack.PhaseVerify: "ca/previous/client-ca.key"} {
-		d, _, _ := caStack(t, caConfigs()["edge"])
+	for phase, lost := range map[stack.Phase]string{stack.PhaseStage: "ca/next/client-ca.crt", stack.PhaseExpand: "ca/next/ca.key", stack.PhaseVerify: "ca/previous/client-ca.key"} {
+		d, _, spec := caStack(t, caConfigs()["edge"])
 		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: phase})
 		key := readAt(t, d, stack.FileCAKey)
 		if err := os.Remove(at(d, lost)); err != nil {
 			t.Fatal(err)
 		}
-		for _, opts := range []lifecycle.RotateOptions{{AllCAs: true}, {Abort: true}} {
-			_, err := lifecycle.Rotate(t.Context(), d, opts)
-			if e, ok := errors.AsType[*lifecycle.LostSetError](err); !ok || !strings.HasSuffix(e.File, lost) {
-				t.Errorf("%s: %v", lost, err)
-			}
+		isLost := func(err error) bool {
+			e, ok := errors.AsType[*lifecycle.LostSetError](err)
+			return ok && strings.HasSuffix(e.File, lost)
+		}
+		if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true}); !isLost(err) {
+			t.Errorf("%s, and it goes on: %v", lost, err)
+		}
+		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); !isLost(err) {
+			t.Errorf("%s, and up: %v", lost, err)
+		}
+		status, _ := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
+		out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
+		if early := phase != stack.PhaseVerify; early && (err != nil || out.Open != nil || len(status.Due) == 0 || status.Due[0].Action != "abort") || !early && !isLost(err) {
+			t.Errorf("%s, and it is taken back: %v, %+v", lost, err, status.Due)
 		}
 		if string(readAt(t, d, stack.FileCAKey)) != string(key) {
 			t.Errorf("%s is lost, and now the key in force is another one", lost)

@@ -84,6 +84,9 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if s.Due, err = due(p, d.Now()); err != nil {
 		return s, err
 	}
+	if p.aside.lost != nil {
+		s.Due = append(s.Due, PlannedStep{Action: "abort", Object: titlesOf(p.rotation().CAs), Cause: p.aside.lost.Error()})
+	}
 	for _, generation := range p.state.Retired {
 		s.Due = append(s.Due, PlannedStep{Action: "prove", Object: pki.CAClient, Cause: "the builder was not yet seen to refuse clients of the replaced CA " + generation})
 	}

@@ -169,7 +169,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 	if u.gentle != nil && before.state != nil {
-		if u.asking, err = proofOptions(u.Store, *before.state, before.secrets); err != nil {
+		if u.asking, err = proofOptions(u.Store, *before.state, before.secrets, u.Now()); err != nil {
 			return err
 		}
 		if err := u.calm(ctx); err != nil {
@@ -186,6 +186,9 @@ func (u *upRun) compile(ctx context.Context, before prior, facts stack.Facts) er
 		return err
 	}
 	u.draft = newDraft(before, spec, facts)
+	if u.change == nil && before.aside.lost != nil {
+		return before.aside.lost
+	}
 	if u.change != nil {
 		if err := u.change(u.draft); err != nil {
 			return err
@@ -323,7 +326,7 @@ func (u *upRun) write() error {
 // prove waits for the daemons and runs the proof.
 func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 	return u.step(StepProof, func(say func(string)) (string, error) {
-		options, err := proofOptions(u.Store, u.draft.record, u.draft.secrets)
+		options, err := proofOptions(u.Store, u.draft.record, u.draft.secrets, u.Now())
 		if err != nil {
 			return "", err
 		}
