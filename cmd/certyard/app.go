@@ -18,6 +18,7 @@ type app struct {
 	program        string // how to call this program again
 	global         globals
 	ui             *ui
+	eventLines     bool // --json prints a line for each event, and no document
 
 	passphraseFile string
 	caKeysSet      bool // the config or a flag says pki.ca_keys
@@ -116,7 +117,9 @@ something did not pass.`
 // finishCommand adds what every command has.
 func (a *app) finishCommand(c *cli.Command) {
 	c.Flags = append(c.Flags, a.globalFlags(false)...)
-	c.OnUsageError = onUsageError
+	if c.OnUsageError == nil {
+		c.OnUsageError = onUsageError
+	}
 	c.HideHelpCommand = true
 	for _, sub := range c.Subcommands {
 		a.finishCommand(sub)

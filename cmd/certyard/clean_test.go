@@ -114,6 +114,21 @@ func TestHostileJSON(t *testing.T) {
 	}
 }
 
+// TestHostileEvent: so is an event, which is one line.
+func TestHostileEvent(t *testing.T) {
+	var out bytes.Buffer
+	if err := (&app{stdout: &out}).event("step", "step", hostile+"\u009b ü -> <"); err != nil {
+		t.Fatal(err)
+	}
+	line, rest, _ := strings.Cut(out.String(), "\n")
+	if rest != "" || strings.IndexFunc(line, obeyed) >= 0 {
+		t.Errorf("more than a line, or an order to the terminal: %q", &out)
+	}
+	if !strings.Contains(line, " ü -> <") || !strings.Contains(line, `"event":"step"`) {
+		t.Errorf("got %s", line)
+	}
+}
+
 // TestSeveralErrors: each of several problems is one line with all that was said
 // of it, and each has its hint, once.
 func TestSeveralErrors(t *testing.T) {

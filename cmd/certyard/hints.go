@@ -51,16 +51,41 @@ func (a *app) fail(err error) int {
 	hints := hintsFor(err)
 	a.ui.error(err, hints)
 	if a.global.json {
-		_ = a.printJSON(map[string]any{"error": err.Error(), "hints": hints, "exit_status": status})
+		_ = a.printFailure(failure{Error: err.Error(), ExitStatus: status, Hints: hints})
 	}
 	return status
 }
 
+// failure is an error as JSON has it.
+type failure struct {
+	Event      string   `json:"event,omitempty"` // "error", where events are printed
+	Error      string   `json:"error"`
+	ExitStatus int      `json:"exit_status"`
+	Hints      []string `json:"hints"`
+}
+
+// printFailure prints the document, or the last of the events.
+func (a *app) printFailure(f failure) error {
+	if !a.eventLines {
+		return a.printJSON(f)
+	}
+	f.Event = "error"
+	return a.encodeJSON(f, "")
+}
+
 // printJSON prints the one document that --json promises.
-func (a *app) printJSON(v any) error {
+func (a *app) printJSON(v any) error { return a.encodeJSON(v, "  ") }
+
+// event prints one line of JSON: its kind, and under a name what there is to it.
+func (a *app) event(kind, name string, value any) error {
+	return a.encodeJSON(map[string]any{"event": kind, name: value}, "")
+}
+
+// encodeJSON prints a value, on one line without an indent.
+func (a *app) encodeJSON(v any, indent string) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false) // "host -> registry" stays readable
 	err := e.Encode(v)
 	if err == nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -51,11 +50,23 @@ old CA back.`,
 			&cli.DurationFlag{Name: "wait-idle", Value: 10 * time.Minute, Usage: "wait so long for running builds, where a daemon has to be started again"},
 			&cli.BoolFlag{Name: "force", Usage: "do not wait for builds"},
 			&cli.DurationFlag{Name: "ready", Usage: "wait so long for the daemons to answer", Value: time.Minute}),
+		// What is wrong with the command line is a line of JSON already.
+		Before: func(*cli.Context) error {
+			a.eventLines = true
+			return nil
+		},
+		OnUsageError: func(c *cli.Context, err error, sub bool) error {
+			a.eventLines = true
+			return onUsageError(c, err, sub)
+		},
 		Action: a.rotate,
 	}
 }
 
 func (a *app) rotate(c *cli.Context) error {
+	replaces := c.Bool("ca") || c.Bool("issuing-ca") || c.Bool("client-ca")
+	plans := a.global.dryRun || replaces && !c.Bool("yes")
+	a.eventLines = !plans
 	opts, err := rotateOptions(c)
 	if err != nil {
 		return err
@@ -69,7 +80,6 @@ func (a *app) rotate(c *cli.Context) error {
 		return err
 	}
 	defer done()
-	replaces := opts.AllCAs || len(opts.CAs) > 0
 	if replaces {
 		spec, err := a.spec(c)
 		if err != nil {
@@ -77,7 +87,7 @@ func (a *app) rotate(c *cli.Context) error {
 		}
 		opts.Wanted = &spec
 	}
-	if a.global.dryRun || replaces && !c.Bool("yes") {
+	if plans {
 		if err := a.planRotate(c.Context, d, opts); err != nil || a.global.dryRun {
 			return err
 		}
@@ -112,11 +122,6 @@ func (a *app) events(observe func(lifecycle.Progress)) func(lifecycle.Progress) 
 		// Whoever reads may be gone, and what goes on must not end for that.
 		_ = a.event("step", "step", p)
 	}
-}
-
-// event writes one line of JSON: its kind, and under a name what there is to it.
-func (a *app) event(kind, name string, value any) error {
-	return json.NewEncoder(a.stdout).Encode(map[string]any{"event": kind, name: value})
 }
 
 // rotateEnded says how a rotation ended, where it is not by its own report.
