@@ -394,7 +394,14 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.BusyError]("nothing was replaced: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
 		always[*lifecycle.OpenRotationError](`"certyard rotate --ca --yes" goes on with it (with the flags that it was begun with), "certyard rotate --abort" takes it back until the old CA is no longer trusted`),
 		always[*lifecycle.OtherRunError](`let that one end; "certyard status" shows how far it is`),
-		always[*lifecycle.LostSetError]("restore the file from a backup; nothing was changed, and the daemons serve what they served"),
+		on(func(e *lifecycle.LostSetError) []string {
+			if e.Phase.Before(stack.PhaseSwitch) {
+				return []string{`nothing depends on it yet: "certyard rotate --abort" takes the replacement back, and the next one makes it anew`}
+			}
+			return []string{"restore the file from a backup; nothing was changed, and the daemons serve what they served"}
+		}),
+		always[*lifecycle.EndedError](`"certyard rotate --ca --yes" finishes the replacement`),
+		always[*lifecycle.PastPhaseError]("leave --pause-after out, or name a later phase; nothing was changed"),
 		on(func(e *lifecycle.CANameError) []string {
 			if e.Name == pki.CAIssuing {
 				return []string{"--ca replaces the CA that there is"}
