@@ -84,13 +84,14 @@ func TestScript(t *testing.T) {
 			return errors.Join(os.Chmod(filepath.Dir(env.WorkDir), 0o755), os.Chmod(env.WorkDir, 0o755))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":     cmdExits,
-			"tree":      cmdTree,
-			"modes":     cmdModes,
-			"keys":      cmdKeys,
-			"remake":    cmdRemake,
-			"password":  cmdPassword,
-			"oldengine": cmdOldEngine,
+			"exits":      cmdExits,
+			"tree":       cmdTree,
+			"modes":      cmdModes,
+			"keys":       cmdKeys,
+			"remake":     cmdRemake,
+			"password":   cmdPassword,
+			"oldengine":  cmdOldEngine,
+			"idleengine": cmdIdleEngine,
 		},
 	})
 }
@@ -255,12 +256,22 @@ func cmdPassword(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdOldEngine is "oldengine SOCKET": be a Docker Engine from before 19.03.
 func cmdOldEngine(ts *testscript.TestScript, _ bool, args []string) {
+	serveEngine(ts, args, "1.38", "OK")
+}
+
+// cmdIdleEngine is "idleengine SOCKET": be a Docker Engine that has nothing.
+func cmdIdleEngine(ts *testscript.TestScript, _ bool, args []string) {
+	serveEngine(ts, args, "1.51", "[]")
+}
+
+// serveEngine answers everything with the same.
+func serveEngine(ts *testscript.TestScript, args []string, version, answer string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Api-Version", "1.38")
+		w.Header().Set("Api-Version", version)
 		w.Header().Set("Docker-Experimental", "false")
-		fmt.Fprint(w, "OK")
+		fmt.Fprint(w, answer)
 	})}
 	done := make(chan struct{})
 	go func() {

@@ -42,12 +42,12 @@ old CA back.`,
 			&cli.BoolFlag{Name: "ca", Usage: "replace every CA of the stack, and with them every leaf"},
 			&cli.BoolFlag{Name: "issuing-ca", Usage: "replace the issuing CA alone: clients trust the same root as before"},
 			&cli.BoolFlag{Name: "client-ca", Usage: "replace the CA of client certificates alone"},
-			&cli.DurationFlag{Name: "bake", Value: 10 * time.Minute, Usage: "trust both CAs so long, once nothing of the stack needs the old one"},
+			&cli.StringFlag{Name: "bake", Value: "10m", Usage: "trust both CAs for `TIME`, as 12h or 30d, once nothing of the stack needs the old one"},
 			&cli.BoolFlag{Name: "compromised", Usage: "the old CA's key may be with somebody else: do not bake, and have every daemon forget it"},
 			&cli.StringFlag{Name: "pause-after", Usage: "stop after `PHASE`; the same command without this goes on"},
 			&cli.BoolFlag{Name: "abort", Usage: "bring the old CA back"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "replace CAs, instead of printing what would be done"},
-			&cli.DurationFlag{Name: "wait-idle", Value: 10 * time.Minute, Usage: "wait so long for running builds, where a daemon has to be started again"},
+			&cli.StringFlag{Name: "wait-idle", Value: "10m", Usage: "wait `TIME` for running builds, where a daemon has to be started again"},
 			&cli.BoolFlag{Name: "force", Usage: "do not wait for builds"},
 			&cli.DurationFlag{Name: "ready", Usage: "wait so long for the daemons to answer", Value: time.Minute}),
 		// What is wrong with the command line is a line of JSON already.
@@ -170,26 +170,47 @@ func rotateOptions(c *cli.Context) (lifecycle.RotateOptions, error) {
 	opts := lifecycle.RotateOptions{
 		All: c.Bool("all"), Leaves: c.StringSlice("leaf"), Clients: c.Bool("clients"),
 		Passwords: c.Bool("passwords"), Users: c.StringSlice("user"),
-		AllCAs: c.Bool("ca"), Bake: c.Duration("bake"), Compromised: c.Bool("compromised"), Abort: c.Bool("abort"),
-		WaitIdle: c.Duration("wait-idle"), Force: c.Bool("force"), Ready: c.Duration("ready"),
+		AllCAs: c.Bool("ca"), Compromised: c.Bool("compromised"), Abort: c.Bool("abort"),
+		Force: c.Bool("force"), Ready: c.Duration("ready"),
 	}
 	for _, name := range []string{pki.CAIssuing, pki.CAClient} {
 		if c.Bool(name) {
 			opts.CAs = append(opts.CAs, name)
 		}
 	}
-	if err := caOptions(c, &opts); err != nil {
-		return opts, err
+	err := caOptions(c, &opts)
+	for _, f := range []struct {
+		name  string
+		to    *time.Duration
+		least time.Duration
+	}{
+		{"bake", &opts.Bake, 0},
+		{"wait-idle", &opts.WaitIdle, 1}, // 0 would be the default, and --force does not wait
+		{"within", &opts.Within, 1},
+	} {
+		if err == nil {
+			*f.to, err = duration(f.name, c.String(f.name), f.least)
+		}
 	}
-	text := c.String("within")
-	if text == "" {
-		return opts, nil
+	return opts, err
+}
+
+// duration reads the value of a flag that takes days as well. An empty --within is
+// none; of the others it would be taken for 0.
+func duration(flag, text string, least time.Duration) (time.Duration, error) {
+	d, err := stack.ParseDuration(text)
+	switch {
+	case flag == "within" && text == "":
+		return 0, nil
+	case err != nil:
+		return 0, usagef("--%s %q is not a duration; want days as 30d, or hours as 720h", flag, text)
+	case d < 0:
+		return 0, usagef("--%s %s is negative", flag, text)
+	case d < least:
+		return 0, usagef("--%s %s: want more than 0", flag, text)
+	default:
+		return d, nil
 	}
-	var err error
-	if opts.Within, err = stack.ParseDuration(text); err != nil || opts.Within <= 0 {
-		return opts, usagef("--within %q is not a duration; want days as 30d, or hours as 720h", text)
-	}
-	return opts, nil
 }
 
 // caOptions refuses flags that do not go together: a CA is replaced with all that
@@ -217,8 +238,6 @@ func caOptions(c *cli.Context, opts *lifecycle.RotateOptions) error {
 		return usagef("--%s is for --ca", set([]string{"bake", "compromised", "pause-after"}))
 	case c.Bool("if-due") && set(others[:6]) != "" && set(others[:6]) != "within":
 		return usagef("--if-due and --%s do not go together", set(others[:6]))
-	case opts.Bake < 0:
-		return usagef("--bake %s is negative", opts.Bake)
 	case c.String("pause-after") == "":
 		return nil
 	}
