@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/certyard/certyard/stack"
 )
 
 // app is one run of the command: where it reads and writes, and the global
@@ -20,6 +22,7 @@ type app struct {
 	ui             *ui
 	eventLines     bool // --json prints a line for each event, and no document
 
+	open           *stack.Rotation // the replacement of CAs that rotate has found
 	passphraseFile string
 	caKeysSet      bool // the config or a flag says pki.ca_keys
 	passphraseFD   *int

@@ -135,7 +135,7 @@ func TestSeveralErrors(t *testing.T) {
 	open := func(path string) error { return &state.ModeError{Path: path, Have: 0o644, Want: 0o600} }
 	err := fmt.Errorf("reading state directory x: %w", errors.Join(open("a"), fmt.Errorf("once more: %w", errors.Join(open("b"), open("a")))))
 	var out bytes.Buffer
-	newUI(&out).error(err, hintsFor(err))
+	newUI(&out).error(err, (&app{program: "certyard"}).hintsFor(err))
 	const want = `certyard: error: reading state directory x: permissions of private key a are 0644, required no more than 0600
 certyard: error: reading state directory x: once more: permissions of private key b are 0644, required no more than 0600
 certyard: error: reading state directory x: once more: permissions of private key a are 0644, required no more than 0600

@@ -48,7 +48,7 @@ func (a *app) fail(err error) int {
 	if status == exitNotOK || errors.Is(err, errNotSeen) {
 		return status
 	}
-	hints := hintsFor(err)
+	hints := a.hintsFor(err)
 	a.ui.error(err, hints)
 	if a.global.json {
 		_ = a.printFailure(failure{Error: err.Error(), ExitStatus: status, Hints: hints})
@@ -144,27 +144,27 @@ func is(sentinel error, hints ...string) hintFor {
 }
 
 // hintsFor returns the next steps for each problem of an error, each once.
-func hintsFor(err error) []string {
+func (a *app) hintsFor(err error) []string {
 	if errors.Is(err, context.Canceled) {
 		return []string{"nothing is half-written; running the same command again goes on from here"}
 	}
 	var out []string
 	for _, p := range problems(err) {
-		for _, hint := range advice(p.err) {
+		for _, hint := range a.advice(p.err) {
 			if !slices.Contains(out, hint) {
 				out = append(out, hint)
 			}
 		}
 	}
 	if out == nil { // what is around the problems may say more
-		return advice(err)
+		return a.advice(err)
 	}
 	return out
 }
 
 // advice returns the next steps for an error, from the first rule that knows it.
-func advice(err error) []string {
-	for _, rules := range [][]hintFor{usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), edgeHints()} {
+func (a *app) advice(err error) []string {
+	for _, rules := range [][]hintFor{usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -192,7 +192,7 @@ func usageHints() []hintFor {
 // would be foreign to the next one.
 const newCA = `to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`
 
-func pkiHints() []hintFor {
+func (a *app) pkiHints() []hintFor {
 	return []hintFor{
 		on(givenCAHints),
 		on(func(e *pki.HalfError) []string {
@@ -218,7 +218,8 @@ func pkiHints() []hintFor {
 			return []string{fmt.Sprintf("restore %s from a backup, or remove it and its other half (copy them first); nothing was changed", e.File)}
 		}),
 		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
-		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed", `or "certyard rotate --ca --yes" makes a CA that may, for a stack that runs; then "certyard up" gives the servers the names`),
+		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed",
+			fmt.Sprintf(`or "%s rotate --ca --yes" makes a CA that may, for a stack that runs; then "%[1]s up" gives the servers the names`, a.again())),
 		on(func(e *pki.ForeignError) []string {
 			if e.CA == "" {
 				return []string{"restore ca/ca.crt and ca/ca.key from a backup; nothing was changed", newCA}
@@ -392,15 +393,28 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.UserError]("nothing was replaced"),
 		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
 		always[*lifecycle.BusyError]("nothing was replaced: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
-		always[*lifecycle.OpenRotationError](`"certyard rotate --ca --yes" goes on with it (with the flags that it was begun with), "certyard rotate --abort" takes it back until the old CA is no longer trusted`),
-		always[*lifecycle.OtherRunError](`let that one end; "certyard status" shows how far it is`),
+		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
+		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),
+		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
+		on(func(e *lifecycle.NotReadyError) []string {
+			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}
+		}),
+		always[*lifecycle.UnreachableError]("publish the ports on an address of the engine's machine that is reachable from here (registry.publish, and builder.publish with builder.tls: mutual)"),
+	}
+}
+
+// rotationHints are about the replacement of CAs.
+func (a *app) rotationHints() []hintFor {
+	return []hintFor{
+		on(func(e *lifecycle.OpenRotationError) []string { return a.openHints(e.Rotation) }),
+		always[*lifecycle.OtherRunError](fmt.Sprintf(`let that one end; "%s status" shows how far it is`, a.again())),
 		on(func(e *lifecycle.LostSetError) []string {
 			if e.Phase.Before(stack.PhaseSwitch) {
-				return []string{`nothing depends on it yet: "certyard rotate --abort" takes the replacement back, and the next one makes it anew`}
+				return []string{fmt.Sprintf(`nothing depends on it yet: "%s rotate --abort" takes the replacement back, and the next one makes it anew`, a.again())}
 			}
 			return []string{"restore the file from a backup; nothing was changed, and the daemons serve what they served"}
 		}),
-		always[*lifecycle.EndedError](`"certyard rotate --ca --yes" finishes the replacement`),
+		always[*lifecycle.EndedError](fmt.Sprintf(`"%s rotate%s --yes" finishes the replacement`, a.again(), caFlags(a.open))),
 		always[*lifecycle.PastPhaseError]("leave --pause-after out, or name a later phase; nothing was changed"),
 		on(func(e *lifecycle.CANameError) []string {
 			if e.Name == pki.CAIssuing {
@@ -408,17 +422,28 @@ func lifecycleHints() []hintFor {
 			}
 			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
 		}),
-		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
-		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),
-		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
-		always[*lifecycle.PastError](`"certyard rotate --ca --yes" finishes it; another replacement makes another CA`),
+		always[*lifecycle.NoRotationError](fmt.Sprintf(`"%s rotate --ca" shows what replacing the CA would do`, a.again())),
+		always[*lifecycle.PastError](fmt.Sprintf(`"%s rotate%s --yes" finishes it; another replacement makes another CA`, a.again(), caFlags(a.open))),
 		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),
-		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
-		on(func(e *lifecycle.NotReadyError) []string {
-			return []string{fmt.Sprintf(`"certyard logs" shows what the daemons say, "docker compose -p %s ps" their state; "certyard up" tries again`, e.Stack)}
-		}),
-		always[*lifecycle.UnreachableError]("publish the ports on an address of the engine's machine that is reachable from here (registry.publish, and builder.publish with builder.tls: mutual)"),
 	}
+}
+
+// openHints say how an open replacement of CAs goes on, and how back.
+func (a *app) openHints(open stack.Rotation) []string {
+	hints := []string{fmt.Sprintf(`"%s rotate%s --yes" goes on`, a.again(), caFlags(&open))}
+	if open.Phase.Before(stack.PhaseContract) {
+		hints = append(hints, fmt.Sprintf(`"%s rotate --abort" brings the old CA back`, a.again()))
+	}
+	return hints
+}
+
+// caFlags returns the flags that an open replacement of CAs goes on with; without
+// one they are those of a new one.
+func caFlags(open *stack.Rotation) string {
+	if open == nil || open.Roots() {
+		return " --ca"
+	}
+	return " --" + strings.Join(open.CAs, " --")
 }
 
 func edgeHints() []hintFor {

@@ -125,7 +125,8 @@ var advised = []struct {
 	{"stack/lifecycle.UserError", &lifecycle.UserError{Name: "x"}, "nothing was replaced"},
 	{"stack/lifecycle.NotSoundError", &lifecycle.NotSoundError{}, "certyard smoke"},
 	{"stack/lifecycle.BusyError", &lifecycle.BusyError{}, "--wait-idle"},
-	{"stack/lifecycle.OpenRotationError", &lifecycle.OpenRotationError{}, "rotate --abort"},
+	{"stack/lifecycle.OpenRotationError", &lifecycle.OpenRotationError{Rotation: stack.Rotation{CAs: stack.CAs(), Phase: stack.PhaseSwitch}}, "rotate --abort"},
+	{"stack/lifecycle.OpenRotationError", &lifecycle.OpenRotationError{Rotation: stack.Rotation{CAs: []string{pki.CAIssuing, pki.CAClient}}}, `"certyard rotate --issuing-ca --client-ca --yes" goes on`},
 	{"stack/lifecycle.OtherRunError", &lifecycle.OtherRunError{}, "let that one end"},
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/next/ca.crt", Phase: stack.PhaseExpand}, "--abort"},
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/previous/ca.crt", Phase: stack.PhaseSwitch}, "from a backup"},
@@ -166,7 +167,7 @@ func TestHints(t *testing.T) {
 	for _, c := range advised {
 		t.Run(c.name, func(t *testing.T) {
 			for _, err := range []error{c.err, fmt.Errorf("doing it: %w", c.err), errors.Join(errors.New("first"), c.err)} {
-				hints := hintsFor(err)
+				hints := (&app{program: "certyard"}).hintsFor(err)
 				if !strings.Contains(strings.Join(hints, "\n"), c.want) {
 					t.Errorf("hints for %v: %q, want one with %q", err, hints, c.want)
 				}
@@ -174,8 +175,31 @@ func TestHints(t *testing.T) {
 			}
 		})
 	}
-	if hints := hintsFor(errors.New("anything")); hints != nil {
+	if hints := (&app{program: "certyard"}).hintsFor(errors.New("anything")); hints != nil {
 		t.Errorf("hints for an unknown error: %q", hints)
+	}
+}
+
+// TestHintsNameTheStack: advice to rotate is about the stack of the flags, and names
+// the flag of the CAs that are open.
+func TestHintsNameTheStack(t *testing.T) {
+	open := &stack.Rotation{CAs: []string{pki.CAClient}, Phase: stack.PhaseContract}
+	a := &app{program: "certyard", global: globals{dir: "yards", name: "two", nameByFlag: true}, open: open}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&pki.ConstraintError{}, "rotate --ca --yes"},
+		{&pki.ConstraintError{}, "up"},
+		{&lifecycle.OpenRotationError{Rotation: *open}, "rotate --client-ca --yes"},
+		{&lifecycle.OtherRunError{}, "status"},
+		{&lifecycle.NoRotationError{}, "rotate --ca"},
+		{&lifecycle.PastError{}, "rotate --client-ca --yes"},
+	} {
+		want := `"certyard --dir yards --name two ` + c.want + `"`
+		if hints := a.hintsFor(c.err); !strings.Contains(strings.Join(hints, "\n"), want) {
+			t.Errorf("hints for %T: %q, want one with %s", c.err, hints, want)
+		}
 	}
 }
 

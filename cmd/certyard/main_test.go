@@ -89,6 +89,7 @@ func TestScript(t *testing.T) {
 			"modes":      cmdModes,
 			"keys":       cmdKeys,
 			"remake":     cmdRemake,
+			"rotating":   cmdRotating,
 			"password":   cmdPassword,
 			"oldengine":  cmdOldEngine,
 			"idleengine": cmdIdleEngine,
@@ -240,6 +241,31 @@ func cmdRemake(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs(filepath.Join(args[0], files.Cert)), pair.CertPEM(), 0o644))
 		ts.Check(os.WriteFile(ts.MkAbs(filepath.Join(args[0], files.Key)), key, 0o600))
+	}
+}
+
+// cmdRotating is "rotating STATEDIR PHASE CA...": have the replacement of CAs be
+// open in a stack. The other CAs are copies of those in force.
+func cmdRotating(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := stack.ParseState([]byte(ts.ReadFile(filepath.Join(args[0], stack.FileState))))
+	ts.Check(err)
+	s.Rotation = &stack.Rotation{Phase: stack.Phase(args[1]), CAs: args[2:], Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	record, err := stack.JSONFile(stack.FileState, s)
+	ts.Check(err)
+	files := []stack.File{record}
+	for _, set := range []string{stack.SetNext, stack.SetPrevious} {
+		ts.Check(os.RemoveAll(ts.MkAbs(filepath.Join(args[0], set))))
+	}
+	for _, name := range s.Rotation.CAs {
+		from, to := s.Spec.Serve.PairOf(name), s.Spec.Serve.PairIn(s.Rotation.Set(), name)
+		files = append(files,
+			stack.File{Path: to.Cert, Mode: 0o644, Data: []byte(ts.ReadFile(filepath.Join(args[0], from.Cert)))},
+			stack.File{Path: to.Key, Mode: 0o600, Data: []byte(ts.ReadFile(filepath.Join(args[0], from.Key)))})
+	}
+	for _, f := range files {
+		path := ts.MkAbs(filepath.Join(args[0], f.Path))
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+		ts.Check(os.WriteFile(path, f.Data, f.Mode))
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -75,6 +74,9 @@ func (a *app) rotate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.findOpen(name); err != nil {
+		return err
+	}
 	d, done, err := a.engineDeps(c.Context, name)
 	if err != nil {
 		return err
@@ -104,7 +106,9 @@ func (a *app) rotate(c *cli.Context) error {
 			return err
 		}
 	}
-	defer a.rotationOpen(out.Open)
+	if _, said := errors.AsType[*lifecycle.OpenRotationError](err); !said {
+		defer a.rotationOpen(out.Open)
+	}
 	return a.rotateEnded(out, err)
 }
 
@@ -144,26 +148,6 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 		return err
 	}
 	return a.rotated(out)
-}
-
-// rotationOpen says how an open replacement of CAs goes on.
-func (a *app) rotationOpen(open *stack.Rotation) {
-	if open == nil {
-		return
-	}
-	flags := ""
-	for _, name := range open.CAs {
-		flags += " --" + name
-	}
-	if open.Roots() {
-		flags = " --ca"
-	}
-	a.ui.linef("the replacement of the CA is open, at %s", open.Phase)
-	hints := []string{fmt.Sprintf(`"certyard rotate%s --yes" goes on`, flags)}
-	if open.Phase.Before(stack.PhaseContract) {
-		hints = append(hints, `"certyard rotate --abort" brings the old CA back`)
-	}
-	a.ui.hints(hints)
 }
 
 func rotateOptions(c *cli.Context) (lifecycle.RotateOptions, error) {

@@ -25,7 +25,7 @@ func TestIntegrationRotateCA(t *testing.T) {
 	if want := "preflight running, preflight done, stage running, stage done, expand running, expand done, result"; events != want {
 		t.Errorf("got the events %s, want %s", events, want)
 	}
-	open := `"certyard rotate --ca --yes" goes on`
+	open := "--name " + y.name + ` rotate --ca --yes" goes on`
 	if out := y.must(exitNotOK, "status"); !strings.Contains(out.stderr, "at expand") || !strings.Contains(out.stderr, open) {
 		t.Errorf("status: %s", out.stderr)
 	}

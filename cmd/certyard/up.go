@@ -212,6 +212,9 @@ func (a *app) result(res lifecycle.Result) error {
 	return nil
 }
 
+// again is invocation for the stack that the flags name.
+func (a *app) again() string { return a.invocation(a.global.name) }
+
 // invocation returns how to call certyard again for the same stack.
 func (a *app) invocation(name string) string {
 	words := []string{a.program}
