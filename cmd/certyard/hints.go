@@ -164,7 +164,7 @@ func (a *app) hintsFor(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func (a *app) advice(err error) []string {
-	for _, rules := range [][]hintFor{usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
+	for _, rules := range [][]hintFor{a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -172,6 +172,15 @@ func (a *app) advice(err error) []string {
 		}
 	}
 	return nil
+}
+
+// configHints add to what is said of a config.
+func (a *app) configHints() []hintFor {
+	return []hintFor{
+		on(func(e *noNameError) []string {
+			return append(a.advice(e.err), "the config has the name of the stack: with --name, it is needed for new CAs alone")
+		}),
+	}
 }
 
 func usageHints() []hintFor {

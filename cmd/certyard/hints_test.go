@@ -143,6 +143,8 @@ var advised = []struct {
 	{"stack/lifecycle.UnreachableError", &lifecycle.UnreachableError{Host: "h", Service: "s"}, "registry.publish"},
 	{"stack/lifecycle.NotReadyError", &lifecycle.NotReadyError{Stack: "x", Err: &smoke.NotReadyError{Err: context.DeadlineExceeded}}, "certyard logs"},
 
+	{"cmd/certyard.noNameError", &noNameError{&stack.ConfigError{File: "certyard.yaml"}}, "with --name"},
+	{"cmd/certyard.noNameError", &noNameError{&stack.ConfigError{File: "certyard.yaml"}}, "README"},
 	{"cmd/certyard.usageError", usagef("no"), "certyard --help"},
 	{"cmd/certyard.passwordSourceError", &passwordSourceError{fs.ErrNotExist}, "password_env"},
 	{"interrupted", fmt.Errorf("interrupted: %w", context.Canceled), "goes on from here"},

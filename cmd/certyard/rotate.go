@@ -70,7 +70,7 @@ func (a *app) rotate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := a.stackName()
+	name, err := a.rotatedName()
 	if err != nil {
 		return err
 	}
@@ -83,11 +83,9 @@ func (a *app) rotate(c *cli.Context) error {
 	}
 	defer done()
 	if replaces {
-		spec, err := a.spec(c)
-		if err != nil {
+		if opts.Wanted, err = a.wantedSpec(c); err != nil {
 			return err
 		}
-		opts.Wanted = &spec
 	}
 	if plans {
 		if err := a.planRotate(c.Context, d, opts); err != nil || a.global.dryRun {
