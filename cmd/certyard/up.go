@@ -129,6 +129,9 @@ directory. What is there and fits is kept; keys are never overwritten.
 			if err != nil {
 				return err
 			}
+			if res.Rotation, err = openRotation(d.Store); err != nil {
+				return err
+			}
 			return a.result(res)
 		},
 	}
@@ -198,11 +201,13 @@ func (a *app) result(res lifecycle.Result) error {
 			return err
 		}
 	}
+	if res.Report != nil {
+		a.ui.report(*res.Report)
+	}
+	a.rotationOpen(res.Rotation)
 	if res.Report == nil {
 		return nil
 	}
-	a.ui.report(*res.Report)
-	a.rotationOpen(res.Rotation)
 	if !res.Report.OK() {
 		a.ui.failures(*res.Report)
 		return errNotOK
