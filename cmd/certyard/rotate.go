@@ -98,15 +98,21 @@ func (a *app) rotate(c *cli.Context) error {
 		return nil
 	}
 	a.heading(name, d)
+	return a.runRotate(c.Context, d, opts)
+}
+
+// runRotate rotates, and prints what came of it.
+func (a *app) runRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.RotateOptions) error {
 	if a.global.json {
 		d.Observe = a.events(d.Observe)
 	}
-	out, err := lifecycle.Rotate(c.Context, d, opts)
+	out, err := lifecycle.Rotate(ctx, d, opts)
 	if a.global.json {
 		if err := a.event("result", "result", out); err != nil {
 			return err
 		}
 	}
+	// That error has the same advice already.
 	if _, said := errors.AsType[*lifecycle.OpenRotationError](err); !said {
 		defer a.rotationOpen(out.Open)
 	}
