@@ -199,7 +199,7 @@ func readPair(t *testing.T, d lifecycle.Deps, files stack.PairFiles) *pki.KeyPai
 }
 
 // serve puts both servers' new pairs into the edge's directories. Between the
-// two files of a pair they do not belong together.
+// files of a pair they do not belong together.
 func (y *yard) serve(t *testing.T, m pki.Material, chain ...*x509.Certificate) {
 	t.Helper()
 	for _, leaf := range []string{stack.LeafRegistry, stack.LeafBuilder} {
@@ -212,6 +212,9 @@ func (y *yard) serve(t *testing.T, m pki.Material, chain ...*x509.Certificate) {
 		files := stack.ServeEdge.PairOf(leaf)
 		put(t, at(y.d, files.Key), key)
 		put(t, at(y.d, files.Cert), kp.CertPEM())
+		if leaf == stack.LeafRegistry {
+			put(t, at(y.d, stack.FileEdgeBridge), kp.CertPEM())
+		}
 	}
 }
 

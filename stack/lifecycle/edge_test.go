@@ -186,13 +186,15 @@ func mounts(t *testing.T, id string) []string {
 	})
 }
 
-// checkListeners reads from the kernel who listens: the edge on its two ports,
-// and in the builder nothing but the loopback relay.
+// checkListeners reads from the kernel who listens: the edge on its ports, and in
+// the builder nothing but the loopback relay.
 func checkListeners(t *testing.T, d lifecycle.Deps, r lifecycle.Result) {
 	t.Helper()
 	relay, _ := r.Spec.Relay(r.Facts)
+	relays := []string{relay.String(), stack.RelayedNames().String()}
+	slices.Sort(relays)
 	for service, want := range map[string][]string{
-		stack.Edge: {"*:1234", "*:5000"}, stack.Registry: nil, stack.Builder: {relay.String()},
+		stack.Edge: {"*:1234", "*:5000", "*:5001"}, stack.Registry: nil, stack.Builder: relays,
 	} {
 		out, err := exec.CommandContext(t.Context(), "docker", "inspect", "-f", "{{.State.Pid}}", container(t, d, service).ID).Output()
 		if err != nil {
