@@ -174,19 +174,20 @@ func mask(p netip.Prefix) []byte {
 	return out
 }
 
-// Union returns what permits every name that one of the two does. What both
-// exclude is excluded. What permits nothing in particular permits all.
+// Union returns what permits every name and address that one of the two does. What
+// both exclude is excluded.
 func (c Constraints) Union(other Constraints) Constraints {
-	if c.empty() || other.empty() {
-		return Constraints{}
-	}
 	return Constraints{
 		DNS: either(c.DNS, other.DNS), IPs: either(c.IPs, other.IPs),
 		ExcludedDNS: both(c.ExcludedDNS, other.ExcludedDNS), ExcludedIPs: both(c.ExcludedIPs, other.ExcludedIPs),
 	}
 }
 
+// either adds up what is permitted of a kind, where no entry permits all of it.
 func either[T comparable](a, b []T) []T {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
 	out := slices.Clone(a)
 	for _, v := range b {
 		if !slices.Contains(out, v) {

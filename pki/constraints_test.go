@@ -144,3 +144,30 @@ func some[T any](random *rand.Rand, values []T, n int) []T {
 	random.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
 	return values[:random.IntN(n+1)]
 }
+
+// TestConstraintsUnion: what one of two permits, and an entry of none of a kind
+// permits all of it.
+func TestConstraintsUnion(t *testing.T) {
+	a := Constraints{DNS: []string{"lan", "a.test"}, IPs: PermitNothing().IPs, ExcludedDNS: []string{"x.lan", "y.lan"}}
+	b := Constraints{DNS: []string{"b.test", "lan"}, ExcludedDNS: []string{"y.lan"}}
+	u := a.Union(b)
+	permitted, refused := someSANs(t, "lan", "a.test", "b.test", "x.lan", "10.0.0.1"), someSANs(t, "c.test", "y.lan")
+	if got := u.Uncovered(permitted); len(got) > 0 {
+		t.Errorf("it does not permit %v", got)
+	}
+	if got := u.Uncovered(refused); len(got) != 2 {
+		t.Errorf("of %v it refuses %v", refused.Strings(), got)
+	}
+	if got := a.Union(a).Uncovered(someSANs(t, "10.0.0.1")); len(got) != 1 {
+		t.Error("it permits an address that neither does")
+	}
+}
+
+func someSANs(t *testing.T, names ...string) SANs {
+	t.Helper()
+	out, err := ParseSANs(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -80,11 +80,8 @@ func (m Material) Reach(name string) []string {
 // alone refuses more than one crossed certificate (seen with 3.7.9).
 func (m Material) Bridge(name string) *KeyPair {
 	out := *m.Leaves[name]
-	out.Chain = slices.Clone(out.Chain)
-	for i, cross := range m.Cross {
-		if i > 0 {
-			out.Chain = append(out.Chain, cross)
-		}
+	if len(m.Cross) > 1 { // the first is in the chain already
+		out.Chain = slices.Concat(out.Chain, m.Cross[1:])
 	}
 	return &out
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
 )
 
 // app is one run of the command: where it reads and writes, and the global
@@ -201,12 +202,13 @@ var errNotSeen = errors.New("not everything could be checked")
 func statusOf(err error) int {
 	var usage *usageError
 	var child *childError
+	var past *lifecycle.PastPhaseError
 	switch {
 	case errors.As(err, &child):
 		return child.status
 	case errors.Is(err, errNotOK):
 		return exitNotOK
-	case errors.As(err, &usage), isConfigError(err):
+	case errors.As(err, &usage), errors.As(err, &past), isConfigError(err):
 		return exitUsage
 	default:
 		return exitFailed

@@ -77,9 +77,6 @@ func (a *app) rotate(c *cli.Context) error {
 	if err := a.findOpen(name); err != nil {
 		return err
 	}
-	if err := checkPause(a.open, opts.PauseAfter); err != nil {
-		return err
-	}
 	d, done, err := a.engineDeps(c.Context, name)
 	if err != nil {
 		return err

@@ -40,14 +40,6 @@ func openRotation(store lifecycle.Store) (*stack.Rotation, error) {
 	return s.Rotation, nil
 }
 
-// checkPause refuses to stop after a phase that is over: that would not stop at all.
-func checkPause(open *stack.Rotation, after stack.Phase) error {
-	if open == nil || after == "" || !after.Before(open.Phase) {
-		return nil
-	}
-	return usagef("--pause-after %s: the replacement of the CA is at %s already", after, open.Phase)
-}
-
 // wantedSpec returns the spec whose names new CAs may sign; nil stands for the
 // recorded one. CAs that are made already need none, so that a config that is
 // missing or broken does not stop what is open. Without a config nobody has asked

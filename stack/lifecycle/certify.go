@@ -45,6 +45,9 @@ func (dr *draft) explained(err error, have pki.Material) error {
 // certify finds out which certificates are missing or no longer fit, and has
 // them issued. Every key pair is verified before this returns.
 func (dr *draft) certify(ctx context.Context, d Deps) error {
+	if dr.aside.lost != nil && !dr.back {
+		return dr.aside.lost
+	}
 	have, authorities, err := dr.sources(ctx, d)
 	if err != nil {
 		return err

@@ -45,9 +45,6 @@ func enter(phase stack.Phase, left *stack.Rotation) func(*draft) error {
 		if dr.rotation == nil || !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
-		if dr.aside.lost != nil {
-			return dr.aside.lost
-		}
 		dr.phase = phase
 		switch phase {
 		case stack.PhaseRetire:

@@ -634,6 +634,9 @@ func TestReplaceCALostKey(t *testing.T) {
 		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); !isLost(err) {
 			t.Errorf("%s, and up: %v", lost, err)
 		}
+		if _, err := lifecycle.Init(t.Context(), d, spec); !isLost(err) {
+			t.Errorf("%s, and init: %v", lost, err)
+		}
 		status, _ := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
 		out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
 		if early := phase != stack.PhaseVerify; early && (err != nil || out.Open != nil || len(status.Due) == 0 || status.Due[0].Action != "abort") || !early && !isLost(err) {

@@ -186,9 +186,6 @@ func (u *upRun) compile(ctx context.Context, before prior, facts stack.Facts) er
 		return err
 	}
 	u.draft = newDraft(before, spec, facts)
-	if u.change == nil && before.aside.lost != nil {
-		return before.aside.lost
-	}
 	if u.change != nil {
 		if err := u.change(u.draft); err != nil {
 			return err
