@@ -64,19 +64,6 @@ func (e *Engine) keepOne(ctx context.Context, same []network.Summary) error {
 	return nil
 }
 
-// startProject starts the containers. Where a network has come to be there twice
-// meanwhile, that is mended once.
-func (e *Engine) startProject(ctx context.Context, engine api.Compose, project string, o api.StartOptions) error {
-	err := engine.Start(ctx, project, o)
-	if err == nil || !ambiguous(err) {
-		return err
-	}
-	if err := e.oneNetworkEach(ctx, project); err != nil {
-		return err
-	}
-	return engine.Start(ctx, project, o)
-}
-
 // ambiguous reports whether the engine found two networks for one name
 // (FindNetwork in moby's daemon/network.go).
 func ambiguous(err error) bool { return strings.Contains(err.Error(), "is ambiguous (") }

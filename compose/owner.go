@@ -6,8 +6,8 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
@@ -23,22 +23,65 @@ type VolumeOwner struct {
 	GID     int
 }
 
-// ownVolumes hands volumes over to their owners, for services whose container
-// is new and has not started yet.
-func (e *Engine) ownVolumes(ctx context.Context, owners []VolumeOwner, result UpResult, containers []Container) error {
+// handedOver returns the names of the volumes that belong to their owners already:
+// a container of the service has run as that one, which it does only after
+// ownVolumes. Looking into a volume takes longer than to ask for this.
+func (e *Engine) handedOver(ctx context.Context, owners []VolumeOwner, containers []Container) (map[string]bool, error) {
+	out := map[string]bool{}
 	for _, o := range owners {
-		if change := result.Services[o.Service]; change != Created && change != Recreated {
-			continue
+		for _, c := range containers {
+			if c.Service != o.Service || c.State == "created" {
+				continue
+			}
+			have, err := e.api.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+			if errdefs.IsNotFound(err) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("inspecting container %s: %w", c.Name, err)
+			}
+			if name := volumeAt(have.Container, o.Target); name != "" && have.Container.Config.User == fmt.Sprintf("%d:%d", o.UID, o.GID) {
+				out[name] = true
+			}
 		}
-		i := slices.IndexFunc(containers, func(c Container) bool { return c.Service == o.Service })
-		if err := e.ownVolume(ctx, o, containers[i].ID); err != nil {
-			return fmt.Errorf("giving the volume at %s of service %s to uid %d: %w", o.Target, o.Service, o.UID, err)
+	}
+	return out, nil
+}
+
+// volumeAt returns the name of the volume that a container has at a path, or "".
+func volumeAt(c container.InspectResponse, target string) string {
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeVolume && m.Destination == target {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// ownVolumes hands volumes over to their owners, for services whose container has
+// never been started, except those that were handed over before.
+func (e *Engine) ownVolumes(ctx context.Context, owners []VolumeOwner, containers []Container, handed map[string]bool) error {
+	for _, o := range owners {
+		for _, c := range containers {
+			if c.Service != o.Service || c.State != "created" {
+				continue
+			}
+			if err := e.ownVolume(ctx, o, c.ID, handed); err != nil {
+				return fmt.Errorf("giving the volume at %s of service %s to uid %d: %w", o.Target, o.Service, o.UID, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (e *Engine) ownVolume(ctx context.Context, o VolumeOwner, id string) error {
+func (e *Engine) ownVolume(ctx context.Context, o VolumeOwner, id string, handed map[string]bool) error {
+	c, err := e.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return err
+	}
+	if handed[volumeAt(c.Container, o.Target)] {
+		return nil
+	}
 	have, err := e.rootOf(ctx, id, o.Target)
 	if err != nil {
 		return err
@@ -46,10 +89,6 @@ func (e *Engine) ownVolume(ctx context.Context, o VolumeOwner, id string) error 
 	everybody := have.Mode&0o1002 == 0o1002 // as /tmp
 	if have.Uid == o.UID && have.Gid == o.GID || everybody {
 		return nil
-	}
-	c, err := e.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-	if err != nil {
-		return err
 	}
 	// An archive cannot change the directory that it is unpacked in, only one
 	// below, so it goes to the volume's parent. That is on the container's root
@@ -83,17 +122,15 @@ func (e *Engine) rootOf(ctx context.Context, id, dir string) (*tar.Header, error
 // helper creates a container with one volume of another container, from the
 // image that is there anyway.
 func (e *Engine) helper(ctx context.Context, of container.InspectResponse, target string) (id string, err error) {
-	i := slices.IndexFunc(of.Mounts, func(m container.MountPoint) bool {
-		return m.Type == mount.TypeVolume && m.Destination == target
-	})
-	if i < 0 {
+	volume := volumeAt(of, target)
+	if volume == "" {
 		return "", fmt.Errorf("nothing is mounted there as a volume")
 	}
 	created, err := e.api.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{Image: of.Image, Entrypoint: []string{"/never-runs"}},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",
-			Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: of.Mounts[i].Name, Target: target}},
+			Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: target}},
 		},
 	})
 	return created.ID, err

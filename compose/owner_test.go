@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/compose/v5/pkg/api"
 	"github.com/moby/moby/client"
 )
 
@@ -39,6 +40,31 @@ volumes:
 	list, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("volume", p.name+"_data")})
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("%d containers have the volume, want the service's alone (%v)", len(list.Items), err)
+	}
+
+	// Made anew with the volume that it has, and with another one.
+	p.up(strings.Replace(yaml, "environment: {", "environment: {X: y, ", 1), owner)
+	if got := p.logLine("write "); !strings.HasSuffix(got, "write <nil>") {
+		t.Errorf("made anew, the service says %q", got)
+	}
+	p.up(strings.ReplaceAll(strings.ReplaceAll(yaml, "data:/", "more:/"), "data: {}", "more: {}"), owner)
+	if got := p.logLine("write "); !strings.HasSuffix(got, "write <nil>") {
+		t.Errorf("with another volume the service says %q", got)
+	}
+
+	// Made by a run that was killed before it handed the volume over.
+	p = newProject(t, e)
+	half := p.load(yaml)
+	engine, err := e.compose(newBus(nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Create(t.Context(), half, api.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.up(yaml, owner)
+	if got := p.logLine("write "); !strings.HasSuffix(got, "write <nil>") {
+		t.Errorf("after a run that was killed the service says %q", got)
 	}
 
 	bad := newProject(t, e)

@@ -66,6 +66,10 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 	if err := e.oneNetworkEach(ctx, p.Name); err != nil {
 		return UpResult{}, err
 	}
+	handed, err := e.handedOver(ctx, o.Volumes, before)
+	if err != nil {
+		return UpResult{}, err
+	}
 	// Left by a process that was killed: nobody can start a frozen container.
 	for _, c := range before {
 		if c.State == "paused" {
@@ -89,13 +93,13 @@ func (e *Engine) Up(ctx context.Context, p *types.Project, o UpOptions) (UpResul
 		return UpResult{}, err
 	}
 	result := UpResult{Services: changes(p, before, after)}
-	if err := e.ownVolumes(ctx, o.Volumes, result, after); err != nil {
+	if err := e.ownVolumes(ctx, o.Volumes, after, handed); err != nil {
 		return result, err
 	}
 	if !slices.ContainsFunc(after, func(c Container) bool { return c.State != "running" }) {
 		return result, nil
 	}
-	if err := e.startProject(ctx, engine, p.Name, api.StartOptions{Project: p}); err != nil {
+	if err := e.startProject(ctx, engine, p, after, b); err != nil {
 		return result, e.explain(ctx, "starting", p, b, err)
 	}
 	return result, nil

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/render"
@@ -82,9 +85,7 @@ func (u *upRun) stopIdle(ctx context.Context) error {
 		return err
 	}
 	if builds && len(u.asking.Builder.Endpoints) > 0 {
-		if err := u.stopBuilder(ctx); err != nil {
-			return err
-		}
+		return u.stopBuilder(ctx, restarts)
 	}
 	return u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
 }
@@ -98,20 +99,21 @@ const (
 	settling = 25 * time.Millisecond
 )
 
-// stopBuilder ends the builder in a moment in which nobody builds. buildkitd
+// stopBuilder ends the builder in a moment in which nobody builds, and then the
+// other services that have to be started again. buildkitd
 // knows no way to let no more builds in, and with SIGTERM it breaks off those
 // that still talk to their client (facts, A3). So it is frozen as soon as nobody
 // builds. If a build had begun before that, it goes on, and is waited for; if
 // not, none can begin any more, and it is killed as it is. Its data are those of
 // transactions, and nobody is in one.
-func (u *upRun) stopBuilder(ctx context.Context) error {
+func (u *upRun) stopBuilder(ctx context.Context, restarts []string) error {
 	return u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
 		for {
 			idle, err := u.Prover.WatchIdle(waiting, u.asking, say)
 			if err != nil {
 				return err
 			}
-			stopped, err := u.freezeAndKill(ctx, idle)
+			stopped, err := u.freezeAndKill(ctx, idle, restarts)
 			idle.Close()
 			if err != nil || stopped {
 				return err
@@ -120,25 +122,37 @@ func (u *upRun) stopBuilder(ctx context.Context) error {
 	})
 }
 
-// freezeAndKill reports whether the builder is stopped; if not, it runs as before.
-func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle) (bool, error) {
+// freezeAndKill reports whether the builder and the others are stopped; if not, all
+// of them run as before.
+func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []string) (bool, error) {
 	project := u.draft.spec.Name
+	others := slices.DeleteFunc(slices.Clone(restarts), func(s string) bool { return s == stack.Builder })
 	if !idle.Still(answering) {
 		return false, nil
 	}
 	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
 		// An engine that cannot: what begins now may be broken off.
-		return true, u.Engine.Stop(ctx, project, []string{stack.Builder})
+		if err := u.Engine.Stop(ctx, project, []string{stack.Builder}); err != nil {
+			return false, err
+		}
+		return true, u.Engine.Stop(ctx, project, others)
 	}
 	// However this ends, it must not stay frozen.
 	always := context.WithoutCancel(ctx)
 	if !idle.Still(settling) {
 		return false, u.Engine.Thaw(always, project, stack.Builder)
 	}
-	if err := u.Engine.KillFrozen(always, project, stack.Builder); err != nil {
-		return false, errors.Join(err, u.Engine.Thaw(always, project, stack.Builder))
-	}
-	return true, nil
+	var both errgroup.Group // it is frozen, so it needs the others no more
+	both.Go(func() error {
+		err := u.Engine.KillFrozen(always, project, stack.Builder)
+		if err != nil {
+			err = errors.Join(err, u.Engine.Thaw(always, project, stack.Builder))
+		}
+		return err
+	})
+	both.Go(func() error { return u.Engine.Stop(always, project, others) })
+	err := both.Wait()
+	return err == nil, err
 }
 
 // idle waits until nobody builds. Without a way to ask the builder it does not

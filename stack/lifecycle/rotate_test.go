@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -54,14 +55,22 @@ func (s *script) WatchIdle(ctx context.Context, _ smoke.Options, say func([]smok
 type runningEngine struct {
 	quietEngine
 	containers []compose.Container
+	renewed    []string // services that got another container
 	stopped    []string // services, in the order of the calls
 	killed     []string
 	stubborn   bool // it freezes nothing
 }
 
 func (e *runningEngine) Up(_ context.Context, p *types.Project, _ compose.UpOptions) (compose.UpResult, error) {
+	before := e.containers
 	e.containers = nil
-	for _, s := range p.Services {
+	// In the order of the plan.
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(p.Services))) {
+		s := p.Services[name]
+		was := slices.IndexFunc(before, func(c compose.Container) bool { return c.Service == name })
+		if was >= 0 && !maps.Equal(before[was].Labels, s.Labels) {
+			e.renewed = append(e.renewed, name)
+		}
 		e.containers = append(e.containers, compose.Container{Service: s.Name, State: "running", Labels: s.Labels})
 	}
 	return compose.UpResult{}, nil
@@ -286,10 +295,32 @@ func TestRotateRollsBack(t *testing.T) {
 	if changed := s.asked[2].Registry.Changed; len(changed) != 1 || changed[0].Old == changed[0].New || changed[0].New != s.asked[2].Registry.Password {
 		t.Errorf("the proof was told of %d passwords", len(changed))
 	}
+	if s.asked[0].WithoutBuild || s.asked[1].WithoutBuild || s.asked[2].WithoutBuild || s.asked[3].WithoutBuild {
+		t.Error("a proof did not build, though daemons were started again")
+	}
 	s.proofs = []claims{sound, broken}
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
 	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() || !e.PutBack {
 		t.Errorf("what was put back does not hold either: %v", err)
+	}
+}
+
+// TestRotateProofs: where nothing is started again, the proof before is of the
+// connections, and says so; the one after it builds.
+func TestRotateProofs(t *testing.T) {
+	s := &script{proofs: []claims{sound}}
+	d := rotateDeps(t, s)
+	mustUp(t, d, stack.Config{Name: "quiet", Serve: "edge"})
+	var said []string
+	d.Observe = func(p lifecycle.Progress) { said = append(said, p.Detail) }
+	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.asked) != 3 || !s.asked[1].WithoutBuild || s.asked[2].WithoutBuild {
+		t.Errorf("proven %d times, %+v", len(s.asked), s.asked)
+	}
+	if !strings.Contains(strings.Join(said, "\n"), "hold; connections alone") {
+		t.Errorf("said %q", said)
 	}
 }
 

@@ -236,7 +236,7 @@ func TestReplaceCARestarts(t *testing.T) {
 			opts.AllCAs = c.cas == nil
 			for _, want := range []string{c.first, c.second} {
 				engine := d.Engine.(*runningEngine)
-				engine.stopped = nil
+				engine.renewed = nil
 				plan, err := lifecycle.PlanRotate(t.Context(), d, opts)
 				if err != nil {
 					t.Fatal(err)
@@ -244,8 +244,8 @@ func TestReplaceCARestarts(t *testing.T) {
 				if _, err := lifecycle.Rotate(t.Context(), d, opts); err != nil {
 					t.Fatal(err)
 				}
-				if got := strings.Join(engine.stopped, " "); got != want {
-					t.Errorf("stopped were %q, want %q", got, want)
+				if got := strings.Join(engine.renewed, " "); got != want {
+					t.Errorf("renewed were %q, want %q", got, want)
 				}
 				if got := planned(plan.Restarts); got != want {
 					t.Errorf("planned were %q, want %q", got, want)
@@ -425,8 +425,8 @@ func TestReplaceCAForNames(t *testing.T) {
 		t.Fatalf("before: %v", err)
 	}
 	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Wanted: &spec})
-	if got := d.Engine.(*runningEngine).stopped; !slices.Equal(got, []string{stack.Builder}) {
-		t.Errorf("stopped were %v", got)
+	if got := d.Engine.(*runningEngine).renewed; !slices.Equal(got, []string{stack.Builder}) {
+		t.Errorf("renewed were %v", got)
 	}
 	if readAt(t, d, stack.FileCross) != nil {
 		t.Error("the old CA has signed the new one, and its clients refuse the name")
@@ -608,8 +608,8 @@ func TestReplaceCACompromised(t *testing.T) {
 	d, _, _ := caStack(t, caConfigs()["edge"])
 	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, PauseAfter: stack.PhaseVerify})
 	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, Compromised: true})
-	if got := d.Engine.(*runningEngine).stopped; !slices.Equal(got, []string{stack.Builder}) {
-		t.Errorf("stopped were %v", got)
+	if got := d.Engine.(*runningEngine).renewed; !slices.Equal(got, []string{stack.Builder}) {
+		t.Errorf("renewed were %v", got)
 	}
 }
 

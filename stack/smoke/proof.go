@@ -76,7 +76,7 @@ func newProof(opt Options) *proof {
 	registry := newRegistryProbes(opt)
 	builder := newBuilderProbes(opt)
 	onRegistry, onBuilder := registry.checks(), builder.checks()
-	if len(onRegistry) == 0 || len(onBuilder) == 0 {
+	if len(onRegistry) == 0 || len(onBuilder) == 0 || opt.WithoutBuild {
 		p.checks = append(onRegistry, onBuilder...)
 		return p
 	}

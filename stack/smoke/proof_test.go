@@ -169,6 +169,11 @@ func TestProveOfHalfAStack(t *testing.T) {
 	noBuilder, noRegistry := y.options, y.options
 	noBuilder.Builder = Builder{}
 	noRegistry.Registry = Registry{}
+	apart := y.options
+	apart.WithoutBuild = true
+	if report := Prove(t.Context(), apart); len(report.Checks) != 13 || !report.OK() {
+		t.Errorf("without a build: %d checks, OK %v", len(report.Checks), report.OK())
+	}
 	for name, test := range map[string]struct {
 		options Options
 		hop     stack.Hop

@@ -36,6 +36,9 @@ type Options struct {
 	Trust pki.TrustBundle
 	// Generations are CAs that take each other's place.
 	Generations []Generation
+	// WithoutBuild leaves out the smoke build, and with it the way from the
+	// builder to the registry.
+	WithoutBuild bool
 	// Observe is called with each check as it ends, in that order and never
 	// twice at the same time. It may be nil.
 	Observe func(stack.Check)
