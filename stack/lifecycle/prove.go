@@ -22,8 +22,8 @@ func Smoke(ctx context.Context, d Deps) (stack.Report, stack.State, error) {
 	return d.smoke(ctx, false)
 }
 
-// smoke is Smoke, without the smoke build where that is not wanted.
-func (d Deps) smoke(ctx context.Context, withoutBuild bool) (stack.Report, stack.State, error) {
+// smoke is Smoke, where short with a pull in place of the smoke build.
+func (d Deps) smoke(ctx context.Context, short bool) (stack.Report, stack.State, error) {
 	p, err := recorded(d.Store)
 	if err != nil {
 		return stack.Report{}, stack.State{}, err
@@ -38,7 +38,7 @@ func (d Deps) smoke(ctx context.Context, withoutBuild bool) (stack.Report, stack
 		if err != nil {
 			return "", err
 		}
-		options.WithoutBuild = withoutBuild
+		options.Short = short
 		report = d.Prover.Prove(ctx, counting(options, say))
 		report.Checks = append(drift, report.Checks...)
 		held, total := report.Held()
@@ -180,8 +180,8 @@ func unproven(o smoke.Options) string {
 		return "; the registry is not published, so nothing was proven of it"
 	case len(o.Builder.Endpoints) == 0:
 		return "; the builder is not published, so nothing was proven of it"
-	case o.WithoutBuild:
-		return "; connections alone"
+	case o.Short:
+		return ", with a pull in place of a build"
 	default:
 		return ""
 	}

@@ -132,7 +132,7 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 		out.Result, err = d.changeFiles(ctx, r.change)
 		return out, err
 	}
-	if err := r.preflight(ctx, len(out.Restarts) == 0); err != nil {
+	if err := r.preflight(ctx); err != nil {
 		return out, err
 	}
 	return r.carryOut(ctx, out)
@@ -293,11 +293,10 @@ func (r *rotation) behind(containers []compose.Container) (bool, error) {
 }
 
 // preflight proves the stack as it is. What is broken already must not look as
-// if the rotation had broken it, and is not made worse. Where no daemon is started
-// again, the connections are enough: to try and to put back costs nobody anything,
-// and the proof afterwards builds.
-func (r *rotation) preflight(ctx context.Context, gentle bool) error {
-	report, _, err := r.smoke(ctx, gentle)
+// if the rotation had broken it, and is not made worse. A pull by the builder is
+// enough to see that it reaches the registry; the proof afterwards builds.
+func (r *rotation) preflight(ctx context.Context) error {
+	report, _, err := r.smoke(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -295,9 +295,6 @@ func TestRotateRollsBack(t *testing.T) {
 	if changed := s.asked[2].Registry.Changed; len(changed) != 1 || changed[0].Old == changed[0].New || changed[0].New != s.asked[2].Registry.Password {
 		t.Errorf("the proof was told of %d passwords", len(changed))
 	}
-	if s.asked[0].WithoutBuild || s.asked[1].WithoutBuild || s.asked[2].WithoutBuild || s.asked[3].WithoutBuild {
-		t.Error("a proof did not build, though daemons were started again")
-	}
 	s.proofs = []claims{sound, broken}
 	_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
 	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.Report.OK() || !e.PutBack {
@@ -305,21 +302,21 @@ func TestRotateRollsBack(t *testing.T) {
 	}
 }
 
-// TestRotateProofs: where nothing is started again, the proof before is of the
-// connections, and says so; the one after it builds.
+// TestRotateProofs: the proof before is short, and says so; the one after it
+// builds.
 func TestRotateProofs(t *testing.T) {
 	s := &script{proofs: []claims{sound}}
 	d := rotateDeps(t, s)
-	mustUp(t, d, stack.Config{Name: "quiet", Serve: "edge"})
+	mustUp(t, d, stack.Config{Name: "quiet"})
 	var said []string
 	d.Observe = func(p lifecycle.Progress) { said = append(said, p.Detail) }
 	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true}); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.asked) != 3 || !s.asked[1].WithoutBuild || s.asked[2].WithoutBuild {
+	if len(s.asked) != 3 || s.asked[0].Short || !s.asked[1].Short || s.asked[2].Short {
 		t.Errorf("proven %d times, %+v", len(s.asked), s.asked)
 	}
-	if !strings.Contains(strings.Join(said, "\n"), "hold; connections alone") {
+	if !strings.Contains(strings.Join(said, "\n"), "hold, with a pull in place of a build") {
 		t.Errorf("said %q", said)
 	}
 }

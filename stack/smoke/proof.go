@@ -76,11 +76,11 @@ func newProof(opt Options) *proof {
 	registry := newRegistryProbes(opt)
 	builder := newBuilderProbes(opt)
 	onRegistry, onBuilder := registry.checks(), builder.checks()
-	if len(onRegistry) == 0 || len(onBuilder) == 0 || opt.WithoutBuild {
+	if len(onRegistry) == 0 || len(onBuilder) == 0 {
 		p.checks = append(onRegistry, onBuilder...)
 		return p
 	}
-	build := newBuild(registry, builder)
+	build := newBuild(registry, builder, opt.Short)
 	push := build.pushCheck(onRegistry[0], onBuilder[0])
 	p.last = build.clearCheck(push)
 	p.checks = slices.Concat(onRegistry, []*check{push, p.last}, onBuilder, build.checks(push, onBuilder[0]))

@@ -169,11 +169,6 @@ func TestProveOfHalfAStack(t *testing.T) {
 	noBuilder, noRegistry := y.options, y.options
 	noBuilder.Builder = Builder{}
 	noRegistry.Registry = Registry{}
-	apart := y.options
-	apart.WithoutBuild = true
-	if report := Prove(t.Context(), apart); len(report.Checks) != 13 || !report.OK() {
-		t.Errorf("without a build: %d checks, OK %v", len(report.Checks), report.OK())
-	}
 	for name, test := range map[string]struct {
 		options Options
 		hop     stack.Hop
@@ -192,6 +187,31 @@ func TestProveOfHalfAStack(t *testing.T) {
 				if c.Hop != test.hop {
 					t.Errorf("%s is on %q", c.ID, c.Hop)
 				}
+			}
+		})
+	}
+}
+
+// TestProveShort: a short proof pulls by the builder, and leaves nothing.
+func TestProveShort(t *testing.T) {
+	for name, test := range map[string]struct {
+		wreck func(*yard)
+		fails []string
+	}{
+		"nothing":                    {func(*yard) {}, nil},
+		"the builder's trust":        {func(y *yard) { y.builder.trust = y.other.Trust().Pool() }, []string{"build.pull-again untrusted"}},
+		"trust of an old repository": {func(y *yard) { y.builder.trustSeen = y.other.Trust().Pool() }, []string{"build.pull-again untrusted"}},
+		"the builder's password":     {func(y *yard) { y.builder.login = func(user, _ string) (string, string) { return user, "wrong" } }, []string{"build.pull-again unauthorized"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t)
+			test.wreck(y)
+			y.start()
+			y.options.Short = true
+			report := Prove(t.Context(), y.options)
+			checkReport(t, report, test.fails)
+			if put, left := y.registry.left(); put != 1 || len(left) > 0 || len(report.Checks) != 16 {
+				t.Errorf("%d manifests were put, left %v; %d checks", put, left, len(report.Checks))
 			}
 		})
 	}

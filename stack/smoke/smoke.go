@@ -36,9 +36,9 @@ type Options struct {
 	Trust pki.TrustBundle
 	// Generations are CAs that take each other's place.
 	Generations []Generation
-	// WithoutBuild leaves out the smoke build, and with it the way from the
-	// builder to the registry.
-	WithoutBuild bool
+	// Short has one pull by the builder, from a repository of earlier proofs,
+	// take the place of the smoke build.
+	Short bool
 	// Observe is called with each check as it ends, in that order and never
 	// twice at the same time. It may be nil.
 	Observe func(stack.Check)

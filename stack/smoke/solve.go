@@ -22,7 +22,7 @@ import (
 type job struct {
 	dockerfile string    // either this, without a context,
 	state      llb.State // or this
-	name       string    // of the image, with the registry host and a tag
+	name       string    // of the image, with the registry host and a tag; "" pushes nothing
 	login      *login
 }
 
@@ -36,13 +36,12 @@ type solved struct {
 // solve lets the builder carry out a job. The daemon does not list it in its
 // build history.
 func solve(ctx context.Context, builder *client.Client, j job) solved {
-	opt := client.SolveOpt{
-		Exports: []client.ExportEntry{{
+	opt := client.SolveOpt{Session: []session.Attachable{j.login}, Internal: true}
+	if j.name != "" {
+		opt.Exports = []client.ExportEntry{{
 			Type:  client.ExporterImage,
 			Attrs: map[string]string{"name": j.name, "push": "true"},
-		}},
-		Session:  []session.Attachable{j.login},
-		Internal: true,
+		}}
 	}
 	definition, err := j.prepare(ctx, &opt)
 	if err != nil {
@@ -63,6 +62,9 @@ func solve(ctx context.Context, builder *client.Client, j job) solved {
 	<-collected
 	if err != nil {
 		result.err = &fault{reasonOfSolve(err), err}
+		return result
+	}
+	if j.name == "" {
 		return result
 	}
 	result.digest = digest.Digest(response.ExporterResponse[exptypes.ExporterImageDigestKey])
