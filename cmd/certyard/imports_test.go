@@ -31,6 +31,7 @@ var ours = map[string][]string{
 	"stack/state":           {"pki", "stack"},
 	"stack/smoke":           {"pki", "stack", "stack/smoke/runstep"},
 	"stack/smoke/runstep":   {},
+	"stack/stacktest":       {"pki", "pki/pkitest", "stack/htpasswd"}, // for tests
 	"stack/lifecycle":       {"pki", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "compose"},
 	"compose":               {},
 	"cmd/certyard":          {"pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose"},
@@ -53,15 +54,17 @@ var owners = map[string][]string{
 	"google.golang.org/grpc":                      {"stack/smoke"},
 	"github.com/opencontainers/go-digest":         {"stack/smoke"},
 	"github.com/opencontainers/image-spec":        {"stack/smoke"},
-	"golang.org/x/sync":                           {"stack/smoke", "compose", "pki"},
+	"golang.org/x/sync":                           {"stack/smoke", "stack/lifecycle", "compose", "pki"},
 	"github.com/compose-spec/compose-go":          {"compose"},
 	"github.com/compose-spec/compose-go/v2/types": {"compose", "stack/lifecycle"},
 	"github.com/docker":                           {"compose"},
 	"github.com/moby/moby":                        {"compose"},
 	"github.com/containerd/errdefs":               {"compose"},
 	"github.com/distribution/reference":           {"compose"},
-	"github.com/google/go-containerregistry":      {"compose"},
-	"github.com/spf13/pflag":                      {"compose"}, // in the signature of docker/cli's flags
+	"github.com/google/go-containerregistry":      {"compose", "stack/stacktest"},
+	"github.com/distribution/distribution":        {"stack/stacktest"},
+	"github.com/sirupsen/logrus":                  {"stack/stacktest"}, // what distribution logs with
+	"github.com/spf13/pflag":                      {"compose"},         // in the signature of docker/cli's flags
 
 	"github.com/urfave/cli": {"cmd/certyard"},
 	"golang.org/x/term":     {"cmd/certyard"},
