@@ -99,13 +99,13 @@ const (
 	settling = 25 * time.Millisecond
 )
 
-// stopBuilder ends the builder in a moment in which nobody builds, and then the
-// other services that have to be started again. buildkitd
-// knows no way to let no more builds in, and with SIGTERM it breaks off those
-// that still talk to their client (facts, A3). So it is frozen as soon as nobody
-// builds. If a build had begun before that, it goes on, and is waited for; if
-// not, none can begin any more, and it is killed as it is. Its data are those of
-// transactions, and nobody is in one.
+// stopBuilder ends the builder in a moment in which nobody builds, and with it the
+// other services that have to be started again. buildkitd knows no way to let no
+// more builds in, and with SIGTERM it breaks off those that still talk to their
+// client (facts, A3). So it is frozen as soon as nobody builds. If a build had
+// begun before that, it goes on, and is waited for; if not, none can begin any
+// more, and it is killed as it is. Its data are those of transactions, and nobody
+// is in one.
 func (u *upRun) stopBuilder(ctx context.Context, restarts []string) error {
 	return u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
 		for {
@@ -150,7 +150,7 @@ func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []
 		}
 		return err
 	})
-	both.Go(func() error { return u.Engine.Stop(always, project, others) })
+	both.Go(func() error { return u.Engine.Stop(ctx, project, others) })
 	err := both.Wait()
 	return err == nil, err
 }
@@ -190,7 +190,7 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 		case len(last) > 0 && errors.Is(waiting.Err(), context.DeadlineExceeded):
 			return "", &BusyError{Builds: last, Waited: u.Now().Sub(start)}
 		default:
-			return "", fmt.Errorf("asking the builder what it builds: %w", err)
+			return "", fmt.Errorf("waiting until nobody builds: %w", err)
 		}
 	})
 }

@@ -74,13 +74,28 @@ func (k *keeper) Solve(_ context.Context, request *controlapi.SolveRequest) (*co
 	return nil, status.Error(codes.Unavailable, "the builder ends")
 }
 
-func (k *keeper) Status(_ *controlapi.StatusRequest, stream controlapi.Control_StatusServer) error {
+// Status waits until the build is asked for, as a real builder does: the client
+// asks for both at once, and would break off the one when the other fails.
+func (k *keeper) Status(request *controlapi.StatusRequest, stream controlapi.Control_StatusServer) error {
+	for !k.has(request.Ref) {
+		select {
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tells {
 		return stream.Send(&controlapi.StatusResponse{})
 	}
 	return status.Error(codes.Unavailable, "the builder ends")
+}
+
+func (k *keeper) has(ref string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.refs[ref]
 }
 
 func (k *keeper) ListenBuildHistory(request *controlapi.BuildHistoryRequest, stream controlapi.Control_ListenBuildHistoryServer) error {
