@@ -21,6 +21,7 @@ func TestIntegrationVolumeOwner(t *testing.T) {
     read_only: true
     cap_drop: [ALL]
     environment: {WRITE: /srv/data/file}
+    tmpfs: [/var/lib/registry] # else an anonymous volume, which outlives a container made anew
     volumes: ["data:/srv/data"]
 volumes:
   data: {}

@@ -46,8 +46,8 @@ type RegistryServer struct {
 // memory. What it logs is shown when the test fails. It is called from the
 // goroutine of the test, which it fails when the registry cannot be started.
 //
-// One idle goroutine of each registry outlives it, of 4 KiB and without a hold on
-// anything: distribution v3.1.2 begins it to tell of events, and has no way to end
+// One idle goroutine of each registry outlives it, of 6 KiB, without a hold on
+// what was pushed: distribution v3.1.2 begins it to tell of events, and has no way to end
 // it (registry/handlers/app.go, configureEvents and Shutdown).
 func Registry(t testing.TB) *RegistryServer {
 	t.Helper()
