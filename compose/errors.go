@@ -88,6 +88,18 @@ func (e *NameError) Error() string { return fmt.Sprintf("the container name %s i
 // Unwrap returns the engine's error.
 func (e *NameError) Unwrap() error { return e.Err }
 
+// SubnetError says that a network of the project cannot have an address range:
+// the one that it asks for is another network's, or the engine has none left to
+// choose from.
+type SubnetError struct{ Err error }
+
+func (e *SubnetError) Error() string {
+	return fmt.Sprintf("no address range for a network: %v", e.Err)
+}
+
+// Unwrap returns the engine's error.
+func (e *SubnetError) Unwrap() error { return e.Err }
+
 // ForeignProjectError says that a project of this name belongs to another
 // directory.
 type ForeignProjectError struct {
@@ -137,6 +149,7 @@ var (
 	mountMissing = regexp.MustCompile(`bind source path does not exist: ([^\n"]+)`)
 	nameTaken    = regexp.MustCompile(`[Cc]ontainer name "/?([^"]+)" is already in use`)
 	noImage      = regexp.MustCompile(`No such image: (\S+)`)
+	noSubnet     = regexp.MustCompile(`(?i)non-overlapping IPv4 address pool|pools have been fully subnetted|pool overlaps with other one|networks have overlapping IPv4`)
 	privileges   = regexp.MustCompile(`unable to apply caps|(?i:operation not permitted|privileged|authorization denied)`)
 )
 
@@ -169,6 +182,9 @@ func classify(err error, f failure) error {
 	}
 	if m := nameTaken.FindStringSubmatch(text); m != nil {
 		return &NameError{Name: m[1], Err: err}
+	}
+	if noSubnet.MatchString(text) {
+		return &SubnetError{Err: err}
 	}
 	if m := noImage.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%w: %s", ErrNoImage, m[1])

@@ -83,6 +83,12 @@ type Facts struct {
 	// BuilderBase is the image that Images[Builder] was made from, by adding
 	// certyard to it. Only with [ServeEdge].
 	BuilderBase string `json:"builder_base,omitempty"`
+	// Owner is the process that an ephemeral stack ends with, as a person is told;
+	// "" for a stack that stays.
+	Owner string `json:"owner,omitempty"`
+	// Subnets are the address ranges of the project's networks, by name, where
+	// certyard has chosen them; the engine chooses the others.
+	Subnets map[string]netip.Prefix `json:"subnets,omitempty"`
 	// BuilderTrust are the generations of the CAs that the builder was started
 	// with: what it may still trust, and nothing later. Only with [ServeEdge].
 	BuilderTrust []string `json:"builder_trust,omitempty"`
@@ -104,6 +110,20 @@ func (s Spec) WithPort(service string, port int) Spec {
 		s.Builder.Publish.Port = port
 	}
 	return s
+}
+
+// Names of the networks of the compose project.
+const (
+	NetworkDefault = "default"
+	NetworkBuilder = "builder" // only with [ServeEdge]
+)
+
+// Networks returns the names of the project's networks.
+func (s Serve) Networks() []string {
+	if s == ServeEdge {
+		return []string{NetworkDefault, NetworkBuilder}
+	}
+	return []string{NetworkDefault}
 }
 
 // HostEndpoints returns every address at which a client on the caller's

@@ -262,6 +262,10 @@ func (d Deps) settleFacts(spec stack.Spec, before *stack.State) stack.Facts {
 	}
 	// What an earlier run found out about the engine still holds.
 	f.EngineHost, f.HostUserNS = before.Facts.EngineHost, before.Facts.HostUserNS
+	f.Owner = before.Facts.Owner
+	if spec.Serve == before.Spec.Serve {
+		f.Subnets = before.Facts.Subnets
+	}
 	f.RegistryUID, f.RegistryGID = before.Facts.RegistryUID, before.Facts.RegistryGID
 	if spec.Builder.Privileges == stack.PrivilegesAuto {
 		f.Privileges = before.Facts.Privileges

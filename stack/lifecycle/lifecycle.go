@@ -96,6 +96,9 @@ type Deps struct {
 	Fetch func(ctx context.Context, address, name string, trust pki.TrustBundle) ([]*x509.Certificate, error)
 	// FreePort returns a port that is free on an address now.
 	FreePort func(netip.Addr) (int, error)
+	// Subnet returns an address range that hardly anybody uses, another one each
+	// time.
+	Subnet func() netip.Prefix
 	// Bundle is where the daemons for bundled images are.
 	Bundle compose.Bundle
 	// Override is a compose file of the user's to merge, "" for none.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,6 +70,11 @@ func (u *upRun) retry(err error) (bool, string) {
 		u.draft.facts.Privileges = stack.PrivilegesMinimal
 		return true, "privileged refused, trying minimal"
 	}
+	var full *compose.SubnetError
+	if errors.As(err, &full) {
+		u.draft.facts.Subnets = u.subnets()
+		return true, "address range taken, trying another"
+	}
 	var taken *compose.PortError
 	if !errors.As(err, &taken) {
 		return false, ""
@@ -84,6 +90,15 @@ func (u *upRun) retry(err error) (bool, string) {
 	}
 	u.draft.spec = u.draft.spec.WithPort(service, port)
 	return true, "port taken, trying another"
+}
+
+// subnets chooses an address range for each network.
+func (u *upRun) subnets() map[string]netip.Prefix {
+	out := map[string]netip.Prefix{}
+	for _, name := range u.wanted.Serve.Networks() {
+		out[name] = u.Subnet()
+	}
+	return out
 }
 
 // whosePort returns the service whose published port is taken, also where one

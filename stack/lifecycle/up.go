@@ -18,6 +18,12 @@ import (
 type UpOptions struct {
 	// Ready bounds the wait for the daemons to answer; 0 means a minute.
 	Ready time.Duration
+	// Quick leaves the proof out: Up ends when both daemons answer over TLS.
+	Quick bool
+	// Owner is the process that an ephemeral stack ends with, as a person is
+	// told. It is on the stack's containers, as [render.OwnerLabel]. "" leaves
+	// a stack what it is.
+	Owner string
 
 	// change changes what the draft starts from.
 	change func(*draft) error
@@ -121,7 +127,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	defer release()
-	u := &upRun{Deps: d, wanted: spec, info: info, change: opts.change, gentle: opts.gentle, res: &res}
+	u := &upRun{Deps: d, wanted: spec, owner: opts.Owner, info: info, change: opts.change, gentle: opts.gentle, res: &res}
 	if err := u.prepare(ctx); err != nil {
 		return res, err
 	}
@@ -135,6 +141,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 type upRun struct {
 	Deps
 	wanted stack.Spec // with open ports
+	owner  string     // as UpOptions has it
 	info   compose.Info
 	change func(*draft) error
 	gentle *gentle
@@ -159,6 +166,9 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 	facts := engineFacts(u.settleFacts(u.wanted, before.state), u.info, u.Account)
+	if u.owner != "" {
+		u.own(&facts)
+	}
 	if err := u.compile(ctx, before, facts); err != nil {
 		return err
 	}
@@ -177,6 +187,16 @@ func (u *upRun) prepare(ctx context.Context) error {
 		}
 	}
 	return u.write()
+}
+
+// own makes the stack an ephemeral one. There may be many of them at once, and an
+// engine gives away about thirty address ranges of its own choice: theirs are
+// small, and chosen here.
+func (u *upRun) own(f *stack.Facts) {
+	f.Owner = u.owner
+	if f.Subnets == nil {
+		f.Subnets = u.subnets()
+	}
 }
 
 // compile makes the draft for the facts known so far.
@@ -337,6 +357,9 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 		say("waiting for the daemons")
 		if err := u.ready(ctx, options, opts.Ready); err != nil {
 			return "", err
+		}
+		if opts.Quick {
+			return "both answer; nothing else was tried", nil
 		}
 		report := u.Prover.Prove(ctx, counting(options, say))
 		u.res.Report = &report
