@@ -144,6 +144,28 @@ func (e *Engine) Stop(ctx context.Context, project string, services []string) er
 	return g.Wait()
 }
 
+// Restart stops the containers of services, as Stop does, and starts them again, all
+// at the same time. One that does not run is started.
+func (e *Engine) Restart(ctx context.Context, project string, services []string) error {
+	list, err := e.list(ctx, project)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, c := range list {
+		if !slices.Contains(services, c.Service) {
+			continue
+		}
+		g.Go(func() error {
+			if _, err := e.api.ContainerRestart(ctx, c.ID, client.ContainerRestartOptions{}); err != nil {
+				return fmt.Errorf("restarting container %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
 // Freeze stops every process of a service's running containers where it is, and
 // Thaw has them go on. What they were sent meanwhile waits.
 func (e *Engine) Freeze(ctx context.Context, project, service string) error {

@@ -147,6 +147,9 @@ func joinClose(err error, e *Engine) error {
 	return err
 }
 
+// Address returns where the engine is, as in DOCKER_HOST.
+func (e *Engine) Address() string { return e.host }
+
 // Close ends the connections to the engine.
 func (e *Engine) Close() error {
 	return e.api.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/local"
 )
 
 func (a *app) pkiCommand() *cli.Command {
@@ -54,7 +55,7 @@ with 3 when something is wrong with one of them.`,
 // sources returns the certificates that were named, or the stack's.
 func (a *app) sources(paths []string) ([]pki.Source, error) {
 	if len(paths) > 0 {
-		return lifecycle.Sources(lookDeps(), paths)
+		return lifecycle.Sources(local.Look(), paths)
 	}
 	d, err := a.filesDeps()
 	if err != nil {

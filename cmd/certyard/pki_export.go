@@ -13,6 +13,7 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/state"
 )
 
@@ -119,12 +120,12 @@ func (a *app) formatted(c *cli.Context, kp *pki.KeyPair, trust pki.TrustBundle) 
 func (a *app) exported(what, keyFile string) (*pki.KeyPair, pki.TrustBundle, error) {
 	_, missing := os.Stat(what)
 	if missing == nil && looksLikeFile(what) {
-		kp, err := lifecycle.FromFiles(lookDeps(), what, keyFile)
+		kp, err := lifecycle.FromFiles(local.Look(), what, keyFile)
 		return kp, pki.NewTrustBundle(), err
 	}
 	kp, trust, err := a.ofStack(what)
 	if missing == nil && notOfStack(kp, err) {
-		kp, err := lifecycle.FromFiles(lookDeps(), what, keyFile)
+		kp, err := lifecycle.FromFiles(local.Look(), what, keyFile)
 		return kp, pki.NewTrustBundle(), err
 	}
 	switch {

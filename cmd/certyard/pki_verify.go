@@ -7,6 +7,7 @@ import (
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/state"
 )
 
@@ -65,7 +66,7 @@ func (a *app) wanted(c *cli.Context) (lifecycle.Deps, lifecycle.Wanted, error) {
 	d, err := a.filesDeps()
 	if err != nil && c.Args().Present() {
 		// Somebody's files can be looked at whatever the config here is.
-		d, err = lookDeps(), nil
+		d, err = local.Look(), nil
 	}
 	d.Now = func() time.Time { return now }
 	return d, want, err

@@ -5,17 +5,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,7 +19,7 @@ import (
 	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
-	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/state"
 )
 
@@ -74,31 +69,11 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 	if err != nil {
 		return lifecycle.Deps{}, fmt.Errorf("finding the state directory: %w", err)
 	}
-	look := lookDeps()
-	account := lifecycle.Account{UID: os.Geteuid(), GID: os.Getegid()}
-	return lifecycle.Deps{
-		Store:      state.Open(root, state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
-		Account:    account,
-		Now:        time.Now,
-		Rand:       rand.Reader,
-		Prover:     prover{},
-		Password:   a.password,
-		Passphrase: a.passphrase,
-		CAKeysSet:  a.caKeysSet,
-		Given:      look.Given,
-		Find:       look.Find,
-		Fetch:      look.Fetch,
-		Remote:     a.remote,
-		FreePort:   freePort,
-		Bundle:     compose.Bundle{Dir: daemonsDir(), Program: compose.Program{Exe: programFile(), Version: readVersion().Version}},
-		Override:   a.override(),
-		Observe:    a.ui.observe,
-	}, nil
-}
-
-// lookDeps returns what it takes to look at the certificates of anybody.
-func lookDeps() lifecycle.Deps {
-	return lifecycle.Deps{Now: time.Now, Given: given, Find: state.FindCertificates, Fetch: fetch}
+	d := local.Deps(root)
+	d.Password, d.Passphrase, d.CAKeysSet, d.Remote = a.password, a.passphrase, a.caKeysSet, a.remote
+	d.Bundle = compose.Bundle{Dir: daemonsDir(), Program: compose.Program{Exe: programFile(), Version: readVersion().Version}}
+	d.Override, d.Observe = a.override(), a.ui.observe
+	return d, nil
 }
 
 // filesDeps returns what needs no engine, for the stack that the flags name.
@@ -264,19 +239,6 @@ func (a *app) password(u stack.UserSpec) (string, error) {
 	return strings.TrimRight(line, "\r\n"), nil
 }
 
-// given reads a file of the user's, by its absolute path.
-func given(path string, secret bool) ([]byte, error) {
-	if secret {
-		return state.ReadPrivate(path)
-	}
-	return state.ReadPublic(path)
-}
-
-func fetch(ctx context.Context, address, name string, trust pki.TrustBundle) ([]*x509.Certificate, error) {
-	shown, err := smoke.Fetch(ctx, address, name, trust)
-	return shown.Certs, err
-}
-
 // remote returns the cfssl server of the spec.
 func (a *app) remote(spec stack.RemoteSpec) (lifecycle.RemoteAuthority, error) {
 	data, err := state.ReadPublic(spec.CA)
@@ -292,27 +254,4 @@ func (a *app) remote(spec stack.RemoteSpec) (lifecycle.RemoteAuthority, error) {
 		return nil, fmt.Errorf("reading pki.remote.auth_key_file: %w", err)
 	}
 	return remote.New(remote.Options{URL: spec.URL, Roots: roots, AuthKey: string(key), Profile: spec.Profile, Label: spec.Label})
-}
-
-// freePort asks the system for a port that nobody uses on an address.
-func freePort(ip netip.Addr) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), "0"))
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// prover is package smoke.
-type prover struct{}
-
-func (prover) Prove(ctx context.Context, o smoke.Options) stack.Report { return smoke.Prove(ctx, o) }
-
-func (prover) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
-	return smoke.WatchIdle(ctx, o, say)
-}
-
-func (prover) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
-	return smoke.Ready(ctx, o, alive)
 }

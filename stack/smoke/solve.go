@@ -87,6 +87,13 @@ func (j job) prepare(ctx context.Context, opt *client.SolveOpt) (*llb.Definition
 	return nil, nil
 }
 
+// Login returns what answers a builder that asks for a password, for a build of
+// one's own (client.SolveOpt.Session). It gives the password to these registry hosts
+// only, each as the builder dials it. It is safe for parallel use.
+func Login(hosts []string, user, password string) session.Attachable {
+	return &login{hosts: hosts, user: user, password: password}
+}
+
 // login answers the daemon when the registry asks it for a password. It gives
 // the password to that registry only. BuildKit's own provider of credentials
 // is not used because it looks for a docker configuration and changes an HTTP

@@ -34,7 +34,7 @@ type Claim struct {
 	Root string
 	// Note is what was noted when it was claimed.
 	Note string
-	file *os.File
+	file *os.File // its lock is the claim
 }
 
 // Name returns the name that was claimed.

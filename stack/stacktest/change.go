@@ -1,0 +1,55 @@
+package stacktest
+
+import (
+	"testing"
+
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+)
+
+// Rotate replaces certificates or passwords of the running stack, as "certyard
+// rotate" does with the same options, and proves the stack before and after.
+// Afterwards the stack's methods return what is new; clients and trust that were
+// asked for before know what was old. It fails the test when there was nothing to
+// replace, or when the proof does not hold.
+func (s *Stack) Rotate(t testing.TB, o lifecycle.RotateOptions) {
+	t.Helper()
+	res, err := lifecycle.Rotate(t.Context(), s.deps, o)
+	if err == nil {
+		err = holds(res.Report)
+	}
+	switch {
+	case err != nil:
+		t.Fatalf("rotating stack %s: %v", s.Name(), err)
+	case res.RolledBack:
+		t.Fatalf("rotating stack %s: the new material did not hold, and what was there before is in place again", s.Name())
+	case !res.Due && len(res.Phases) == 0:
+		t.Fatalf("rotating stack %s: nothing is due", s.Name())
+	}
+	if err := s.refresh(s.recorded()); err != nil {
+		t.Fatalf("rotating stack %s: %v", s.Name(), err)
+	}
+}
+
+// Restart starts services of the stack again, stack.Registry or stack.Builder, both
+// without any named, and waits until they answer. What they hold in volumes stays:
+// images and the build cache.
+func (s *Stack) Restart(t testing.TB, services ...string) {
+	t.Helper()
+	s.Stop(t, services...)
+	if err := s.up(t.Context()); err != nil {
+		t.Fatalf("starting stack %s again: %v", s.Name(), err)
+	}
+}
+
+// Stop stops services of the stack, both without any named, as for a test of what a
+// client makes of that. [Stack.Restart] starts them.
+func (s *Stack) Stop(t testing.TB, services ...string) {
+	t.Helper()
+	if len(services) == 0 {
+		services = []string{stack.Registry, stack.Builder}
+	}
+	if err := s.engine.Stop(t.Context(), s.Name(), services); err != nil {
+		t.Fatalf("stopping stack %s: %v", s.Name(), err)
+	}
+}
