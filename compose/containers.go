@@ -53,7 +53,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]Container, e
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("inspecting the containers of %q: %w", project, err)
 	}
-	return list, nil
+	return slices.DeleteFunc(list, func(c Container) bool { return c.ID == "" }), nil
 }
 
 // list is Containers without what needs one more request for each container.
@@ -103,8 +103,14 @@ func containerName(s container.Summary) string {
 	return s.ID
 }
 
+// inspect completes what list has found. One that is gone by now, as when a process
+// was killed while the engine removed it, loses its ID.
 func (e *Engine) inspect(ctx context.Context, c *Container) error {
 	result, err := e.api.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		c.ID = ""
+		return nil
+	}
 	if err != nil {
 		return err
 	}

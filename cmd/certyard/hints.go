@@ -365,6 +365,9 @@ func engineHints() []hintFor {
 			}
 		}),
 		always[*compose.VersionError]("update Docker Engine to 19.03 or later"),
+		on(func(*compose.SubnetError) []string {
+			return []string{`"docker network prune" removes the networks that nobody uses; "docker network ls" shows the others`}
+		}),
 		on(func(e *compose.PortError) []string {
 			key := "registry.publish"
 			if e.Service == stack.Builder {

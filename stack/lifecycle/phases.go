@@ -21,6 +21,9 @@ func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, e
 			return "", &ShortLifeError{CA: pki.Generation(ca.Cert), End: ca.Cert.NotAfter}
 		}
 	}
+	if err := r.settle(ctx, r.prior); err != nil {
+		return "", err
+	}
 	held, err := r.prove(ctx, say)
 	switch {
 	case err != nil:

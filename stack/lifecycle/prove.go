@@ -1,15 +1,11 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/smoke"
@@ -247,63 +243,4 @@ func drifted(store Store, s stack.State, hop stack.Hop) (changed []string, count
 		}
 	}
 	return changed, count, nil
-}
-
-// ready waits until both daemons answer over TLS, or one of them has ended.
-func (u *upRun) ready(ctx context.Context, options smoke.Options, limit time.Duration) error {
-	if limit == 0 {
-		limit = time.Minute
-	}
-	waiting, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err := u.Prover.Ready(waiting, options, func(ctx context.Context) error { return u.alive(ctx) })
-	var wrong *smoke.NotReadyError
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &wrong) && wrong.Reason != stack.ReasonUnreachable:
-		// It answers, and wrongly: the proof says in what.
-		return nil
-	}
-	return &NotReadyError{Stack: u.draft.spec.Name, Logs: u.lastWords(ctx), Err: err}
-}
-
-// DeadError says that a container ended that should run.
-type DeadError struct {
-	Container string
-	State     string
-	ExitCode  int
-}
-
-func (e *DeadError) Error() string {
-	return fmt.Sprintf("container %s is %s (exit status %d)", e.Container, e.State, e.ExitCode)
-}
-
-// alive reports a container of ours that is not running.
-func (u *upRun) alive(ctx context.Context) error {
-	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
-	if err != nil {
-		return err
-	}
-	for _, c := range containers {
-		if ours := slices.Contains(u.draft.spec.Serve.Services(), c.Service); ours && (c.State == "exited" || c.State == "dead" || c.State == "restarting") {
-			return &DeadError{Container: c.Name, State: c.State, ExitCode: c.ExitCode}
-		}
-	}
-	return nil
-}
-
-// lastWords returns the ends of both daemons' logs; nothing when they cannot be
-// had, since the caller already has an error to report.
-func (u *upRun) lastWords(ctx context.Context) string {
-	var out bytes.Buffer
-	err := u.Engine.Logs(ctx, u.draft.spec.Name, compose.LogOptions{
-		Services: u.draft.spec.Serve.Services(), Tail: "5", Out: &out,
-	})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return ""
-	}
-	return out.String()
 }

@@ -296,6 +296,9 @@ func (r *rotation) behind(containers []compose.Container) (bool, error) {
 // if the rotation had broken it, and is not made worse. A pull by the builder is
 // enough to see that it reaches the registry; the proof afterwards builds.
 func (r *rotation) preflight(ctx context.Context) error {
+	if err := r.settle(ctx, r.prior); err != nil {
+		return err
+	}
 	report, _, err := r.smoke(ctx, true)
 	if err != nil {
 		return err

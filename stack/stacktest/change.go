@@ -14,6 +14,7 @@ import (
 // replace, or when the proof does not hold.
 func (s *Stack) Rotate(t testing.TB, o lifecycle.RotateOptions) {
 	t.Helper()
+	s.mustBeSound(t)
 	res, err := lifecycle.Rotate(t.Context(), s.deps, o)
 	if err == nil {
 		err = holds(res.Report)
@@ -36,6 +37,7 @@ func (s *Stack) Rotate(t testing.TB, o lifecycle.RotateOptions) {
 // images and the build cache.
 func (s *Stack) Restart(t testing.TB, services ...string) {
 	t.Helper()
+	s.mustBeSound(t)
 	s.Stop(t, services...)
 	if err := s.up(t.Context()); err != nil {
 		t.Fatalf("starting stack %s again: %v", s.Name(), err)
@@ -51,5 +53,13 @@ func (s *Stack) Stop(t testing.TB, services ...string) {
 	}
 	if err := s.engine.Stop(t.Context(), s.Name(), services); err != nil {
 		t.Fatalf("stopping stack %s: %v", s.Name(), err)
+	}
+}
+
+// mustBeSound fails a test that has forgotten a fault.
+func (s *Stack) mustBeSound(t testing.TB) {
+	t.Helper()
+	if len(s.sound) > 0 {
+		t.Fatalf("stack %s serves a certificate with a fault: Mend comes first", s.Name())
 	}
 }

@@ -91,12 +91,14 @@ func (s *Stack) Fault(t testing.TB, f Fault) {
 	s.fault(t, f, stack.Registry, stack.Builder)
 }
 
-// Mend has the servers show certificates again that are sound, and keep their keys.
+// Mend has both servers show the certificates again that they had before. Without a
+// fault it does nothing.
 func (s *Stack) Mend(t testing.TB) {
 	t.Helper()
-	if err := s.up(t.Context()); err != nil {
+	if err := s.show(t.Context(), s.sound); err != nil {
 		t.Fatalf("mending stack %s: %v", s.Name(), err)
 	}
+	s.sound = nil
 }
 
 // leafOf names the certificate of a service.
@@ -120,56 +122,79 @@ func (s *Stack) fault(t testing.TB, f Fault, services ...string) {
 
 func (s *Stack) breakServers(t testing.TB, f Fault, services []string) error {
 	t.Helper()
-	spec, facts := s.recorded()
+	spec, _ := s.recorded()
 	if f == NotYetValid && spec.Serve == stack.ServeEdge {
 		return errors.New("the edge does not; a stack with serve: daemon can")
 	}
-	var files []stack.File
-	var restart []string
-	shown := map[string]*pki.KeyPair{}
+	forged := map[string]*pki.KeyPair{}
 	for _, service := range services {
-		forged, err := s.forged(t, f, leafOf(service))
+		like, err := s.soundPair(service)
 		if err != nil {
 			return err
 		}
-		at := spec.Serve.PairOf(leafOf(service))
-		files = append(files, stack.File{Path: at.Cert, Mode: 0o644, Owner: spec.Serve.OwnerOf(leafOf(service)), Data: forged.CertPEM()})
+		ca, err := s.pair(spec.Serve.PairOf(issuerOf(like)))
+		if err != nil {
+			return err
+		}
+		if forged[service], err = f.forge(t, ca, like, time.Now()); err != nil {
+			return err
+		}
+	}
+	return s.show(t.Context(), forged)
+}
+
+// soundPair returns what a service shows without a fault, and keeps it for Mend.
+func (s *Stack) soundPair(service string) (*pki.KeyPair, error) {
+	if kp := s.sound[service]; kp != nil {
+		return kp, nil
+	}
+	spec, _ := s.recorded()
+	kp, err := s.pair(spec.Serve.PairOf(leafOf(service)))
+	if err != nil {
+		return nil, err
+	}
+	if s.sound == nil {
+		s.sound = map[string]*pki.KeyPair{}
+	}
+	s.sound[service] = kp
+	return kp, nil
+}
+
+// issuerOf names the CA that has signed a leaf.
+func issuerOf(leaf *pki.KeyPair) string {
+	if len(leaf.Chain) > 0 {
+		return pki.CAIssuing
+	}
+	return pki.CAName
+}
+
+// show has services show certificates, and waits until they do.
+func (s *Stack) show(ctx context.Context, pairs map[string]*pki.KeyPair) error {
+	spec, facts := s.recorded()
+	var files []stack.File
+	var restart []string
+	for service, kp := range pairs {
+		leaf := leafOf(service)
+		files = append(files, stack.File{Path: spec.Serve.PairOf(leaf).Cert, Mode: 0o644, Owner: spec.Serve.OwnerOf(leaf), Data: kp.CertPEM()})
 		if by := spec.Serve.Publisher(service); !slices.Contains(restart, by) {
 			restart = append(restart, by)
 		}
-		shown[service] = forged
 	}
-	if err := s.write(t.Context(), files); err != nil {
+	if len(files) == 0 {
+		return nil
+	}
+	if err := s.write(ctx, files); err != nil {
 		return err
 	}
-	if err := s.engine.Restart(t.Context(), s.Name(), restart); err != nil {
+	if err := s.engine.Restart(ctx, s.Name(), restart); err != nil {
 		return err
 	}
-	for service, forged := range shown {
-		if err := s.serves(t.Context(), spec.HostEndpoints(service, facts)[0], forged.Cert); err != nil {
+	for service, kp := range pairs {
+		if err := s.serves(ctx, spec.HostEndpoints(service, facts)[0], kp.Cert); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// forged returns the certificate of a leaf, with a fault.
-func (s *Stack) forged(t testing.TB, f Fault, leaf string) (*pki.KeyPair, error) {
-	t.Helper()
-	spec, _ := s.recorded()
-	like, err := s.pair(spec.Serve.PairOf(leaf))
-	if err != nil {
-		return nil, err
-	}
-	issuer := pki.CAName
-	if len(like.Chain) > 0 {
-		issuer = pki.CAIssuing
-	}
-	ca, err := s.pair(spec.Serve.PairOf(issuer))
-	if err != nil {
-		return nil, err
-	}
-	return f.forge(t, ca, like, time.Now())
 }
 
 // pair reads a key pair of the state directory.

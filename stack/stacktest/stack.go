@@ -32,6 +32,7 @@ type Stack struct {
 	options Options
 	wanted  stack.Spec // with open ports
 	claim   *state.Claim
+	sound   map[string]*pki.KeyPair // what services with a fault showed before
 
 	mu    sync.Mutex // guards what follows
 	spec  stack.Spec

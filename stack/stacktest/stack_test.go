@@ -252,7 +252,7 @@ func TestIntegrationKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	var left []string // name and state directory
-	for lines := bufio.NewScanner(out); lines.Scan() && left == nil; {
+	for lines := bufio.NewScanner(out); left == nil && lines.Scan(); {
 		if rest, ok := strings.CutPrefix(lines.Text(), toBeKilled+" "); ok {
 			left = strings.Fields(rest)
 		}

@@ -176,7 +176,14 @@ func (t *tree) place(m manifest) error {
 			return err
 		}
 	}
-	return t.dropStage()
+	if err := t.dropCommit(); err != nil {
+		return err
+	}
+	// Everything is in its place. What cannot be removed of the stage, or not be
+	// synced, would be found and removed by the next Lock: that is no reason to say
+	// that the files are not written.
+	_ = t.dropStage()
+	return nil
 }
 
 func (t *tree) placeFile(s staged) error {
@@ -291,16 +298,23 @@ func (t *tree) recover() error {
 	return t.dropStage()
 }
 
-// dropStage removes .stage. COMMIT goes first: without it the rest is nothing.
+// dropCommit removes COMMIT. Without it the rest of .stage is nothing.
+func (t *tree) dropCommit() error {
+	stage, err := t.dir(stageDir)
+	if stage == nil || kindAt(stage.fd(), commitFile) == "" {
+		return err
+	}
+	return stage.unlink(commitFile)
+}
+
+// dropStage removes .stage.
 func (t *tree) dropStage() error {
 	stage, err := t.dir(stageDir)
 	if stage == nil {
 		return err
 	}
-	if kindAt(stage.fd(), commitFile) != "" {
-		if err := stage.unlink(commitFile); err != nil {
-			return err
-		}
+	if err := t.dropCommit(); err != nil {
+		return err
 	}
 	t.drop(stageDir)
 	if err := t.root.removeAll(stageDir); err != nil {
