@@ -29,6 +29,7 @@ type Port struct {
 type Container struct {
 	ID, Name, Service string
 	Image             string    // as the container was created with
+	ImageID           string    // of what it was created from
 	State             string    // created, running, paused, restarting, removing, exited or dead
 	Health            string    // healthy, unhealthy or starting; empty without a health check
 	ExitCode          int       // of the last run, when it is not running
@@ -78,7 +79,7 @@ func (e *Engine) list(ctx context.Context, project string) ([]Container, error) 
 
 func summary(s container.Summary) Container {
 	c := Container{
-		ID: s.ID, Name: containerName(s), Image: s.Image, State: string(s.State), Labels: s.Labels,
+		ID: s.ID, Name: containerName(s), Image: s.Image, ImageID: s.ImageID, State: string(s.State), Labels: s.Labels,
 		Service: s.Labels[api.ServiceLabel], WorkingDir: s.Labels[api.WorkingDirLabel],
 	}
 	for _, p := range s.Ports {

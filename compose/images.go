@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -47,6 +48,9 @@ type Image struct {
 	// PreferBundled says to try the bundled image before a pull, because last
 	// time the pull was in vain.
 	PreferBundled bool
+	// Exact names the very content that is wanted: Ref with a digest, or the tag
+	// of a bundled image. Nothing else will do then, whatever the policy.
+	Exact string
 }
 
 // Resolved is an image that the engine has.
@@ -56,6 +60,9 @@ type Resolved struct {
 	ID      string
 	Source  string // SourcePresent, SourcePulled or SourceBundled
 	Version string // as the image's label has it; empty if it has none
+	// Digests are the image's in the repository of Ref, sorted, as
+	// name@sha256:...; none where the engine knows of none.
+	Digests []string
 }
 
 // errAbsent says that the engine does not have an image.
@@ -118,6 +125,11 @@ func (f finder) find(ctx context.Context) (Resolved, error) {
 func (f finder) places() []func(context.Context) (Resolved, error) {
 	type places = []func(context.Context) (Resolved, error)
 	switch {
+	case strings.HasPrefix(f.Exact, bundledRepository):
+		return places{f.loaded, f.bundled}
+	case f.Exact != "":
+		f.Ref, f.Bundled = f.Exact, "" // which also leaves a pull its time
+		return places{f.present, f.pulled}
 	case f.policy == Bundled || f.Ref == "":
 		return places{f.bundled}
 	case f.policy == Pull || f.Bundled == "":
@@ -140,7 +152,7 @@ func (f finder) inspectImage(ctx context.Context, ref, source string) (Resolved,
 	if err != nil {
 		return Resolved{}, fmt.Errorf("looking for image %s: %w", ref, err)
 	}
-	r := Resolved{Service: f.Service, Ref: ref, ID: img.ID, Source: source}
+	r := Resolved{Service: f.Service, Ref: ref, ID: img.ID, Source: source, Digests: digestsOf(ref, img.RepoDigests)}
 	if img.Config != nil {
 		r.Version = img.Config.Labels[labelVersion]
 	}

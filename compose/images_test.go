@@ -3,6 +3,7 @@ package compose
 import (
 	"errors"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -36,7 +37,7 @@ func TestIntegrationImagesBundled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second[0] != first[0] || second[1] != first[1] {
+	if !reflect.DeepEqual(second, first) {
 		t.Errorf("the second time resolved %+v, want %+v", second, first)
 	}
 	if len(events) != 2 {

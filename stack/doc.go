@@ -16,6 +16,9 @@
 // hold. A [File] is one file of the state directory, whose names are all in
 // layout.go. A [Report] is what a proof found.
 //
+// A [Lock] is what of a spec and its images is the same on every machine; what
+// differs from it is refused before anything is written.
+//
 // Values of this package are not changed after they are made, so they may be
 // read from several goroutines at once.
 package stack

@@ -36,7 +36,8 @@ func isConfigError(err error) bool {
 	var front *edge.ConfigError
 	var leaf *lifecycle.LeafNameError
 	var rotated *lifecycle.UserError
-	return errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	var lock *lockFileError
+	return errors.As(err, &lock) || errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
@@ -164,7 +165,7 @@ func (a *app) hintsFor(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func (a *app) advice(err error) []string {
-	for _, rules := range [][]hintFor{a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
+	for _, rules := range [][]hintFor{a.lockHints(), a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -172,6 +173,18 @@ func (a *app) advice(err error) []string {
 		}
 	}
 	return nil
+}
+
+// lockHints are about locks; what is wrong in one, or keeps from what it says, is
+// not what it would be elsewhere.
+func (a *app) lockHints() []hintFor {
+	accept := fmt.Sprintf(`run "%s lock" after "%[1]s up" to accept what is new`, a.again())
+	return []hintFor{
+		always[*stack.LockedError](accept, "nothing was changed"),
+		always[*stack.LockFormatError](`"certyard lock" writes the lock, nobody else has to: bring it back from version control, or write it anew; nothing was changed`),
+		always[*lockFileError](fmt.Sprintf(`"%s lock" writes one, after "%[1]s up"; --lock-file says where another one is`, a.again())),
+		always[*lifecycle.StaleError](fmt.Sprintf(`"%s up" first, then "%[1]s lock": a lock tells what has run`, a.again())),
+	}
 }
 
 // configHints add to what is said of a config.

@@ -34,6 +34,11 @@ var advised = []struct {
 	err  error
 	want string
 }{
+	{"stack.LockedError", &stack.LockedError{File: "certyard.lock"}, `run "certyard lock" after "certyard up"`},
+	{"stack.LockedError", &stack.LockedError{File: "certyard.lock", Err: &compose.PullError{Image: "x", Err: context.DeadlineExceeded}}, `run "certyard lock"`},
+	{"stack.LockFormatError", &stack.LockFormatError{Err: &stack.ConfigError{File: "certyard.lock"}}, "write it anew"},
+	{"stack/lifecycle.StaleError", &lifecycle.StaleError{Dir: "x"}, `"certyard up" first`},
+	{"cmd/certyard.lockFileError", &lockFileError{fs.ErrNotExist}, "--lock-file"},
 	{"stack.ConfigError", &stack.ConfigError{}, "--help"},
 	{"stack.ConfigError", &stack.ConfigError{File: "certyard.yaml"}, "README"},
 	{"stack/htpasswd.PasswordError", &htpasswd.PasswordError{User: "bob", Why: "is empty"}, "1 to 72 bytes"},

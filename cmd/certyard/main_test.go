@@ -93,6 +93,7 @@ func TestScript(t *testing.T) {
 			"password":   cmdPassword,
 			"oldengine":  cmdOldEngine,
 			"idleengine": cmdIdleEngine,
+			"stocked":    cmdStocked,
 		},
 	})
 }
@@ -282,22 +283,36 @@ func cmdPassword(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdOldEngine is "oldengine SOCKET": be a Docker Engine from before 19.03.
 func cmdOldEngine(ts *testscript.TestScript, _ bool, args []string) {
-	serveEngine(ts, args, "1.38", "OK")
+	serveEngine(ts, args, "1.38", func(string) string { return "OK" })
 }
 
 // cmdIdleEngine is "idleengine SOCKET": be a Docker Engine that has nothing.
 func cmdIdleEngine(ts *testscript.TestScript, _ bool, args []string) {
-	serveEngine(ts, args, "1.51", "[]")
+	serveEngine(ts, args, "1.51", func(string) string { return "[]" })
 }
 
-// serveEngine answers everything with the same.
-func serveEngine(ts *testscript.TestScript, args []string, version, answer string) {
+// cmdStocked is "stocked SOCKET DIGIT": be a Docker Engine that runs nothing, and
+// has every image, with a digest of that digit alone.
+func cmdStocked(ts *testscript.TestScript, _ bool, args []string) {
+	digest := "sha256:" + strings.Repeat(args[1], 64)
+	serveEngine(ts, args, "1.51", func(path string) string {
+		_, ref, image := strings.Cut(strings.TrimSuffix(path, "/json"), "/images/")
+		if !image {
+			return "[]"
+		}
+		name, _, _ := strings.Cut(ref, ":")
+		return fmt.Sprintf(`{"Id":%q,"RepoDigests":["%s@%[1]s"],"Config":{"Labels":{"org.opencontainers.image.version":"v%[3]s"}}}`, digest, name, args[1])
+	})
+}
+
+// serveEngine answers each request by its path.
+func serveEngine(ts *testscript.TestScript, args []string, version string, answer func(path string) string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", version)
 		w.Header().Set("Docker-Experimental", "false")
-		fmt.Fprint(w, answer)
+		fmt.Fprint(w, answer(r.URL.Path))
 	})}
 	done := make(chan struct{})
 	go func() {

@@ -48,14 +48,17 @@ func problems(err error) []problem {
 }
 
 // lines returns what is printed of a problem. Lists of what is wrong with a
-// config, and what daemons said last, have lines of their own.
+// config or differs from a lock, and what daemons said last, have lines of their
+// own.
 func (p problem) lines() string {
 	var (
 		config *stack.ConfigError
 		edges  *edge.ConfigError
 		logs   *lifecycle.NotReadyError
+		lock   *stack.LockedError
+		stale  *lifecycle.StaleError
 	)
-	if !errors.As(p.err, &config) && !errors.As(p.err, &edges) && !errors.As(p.err, &logs) {
+	if !errors.As(p.err, &config) && !errors.As(p.err, &edges) && !errors.As(p.err, &logs) && !errors.As(p.err, &lock) && !errors.As(p.err, &stale) {
 		return clean(p.text)
 	}
 	lines := strings.Split(p.text, "\n")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,13 +108,13 @@ func (a *app) initCommand() *cli.Command {
 		Description: `Makes the CA, the certificates, htpasswd and every config in the state
 directory. What is there and fits is kept; keys are never overwritten.
 "certyard up" does this too.`,
-		Flags: append(append(specFlags(), a.passphraseFlags()...), &cli.BoolFlag{Name: "print-config", Usage: "print a certyard.yaml with every key and its default, and do nothing"}),
+		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()), &cli.BoolFlag{Name: "print-config", Usage: "print a certyard.yaml with every key and its default, and do nothing"}),
 		Action: func(c *cli.Context) error {
 			if c.Bool("print-config") {
 				_, err := fmt.Fprint(a.stdout, exampleConfig)
 				return err
 			}
-			spec, err := a.spec(c)
+			spec, lock, err := a.lockedSpec(c)
 			if err != nil {
 				return err
 			}
@@ -122,10 +123,10 @@ directory. What is there and fits is kept; keys are never overwritten.
 				return err
 			}
 			if a.global.dryRun {
-				return a.dryRun(c.Context, d, spec)
+				return a.dryRun(c.Context, d, spec, lock)
 			}
 			a.heading(spec.Name, d)
-			res, err := lifecycle.Init(c.Context, d, spec)
+			res, err := lifecycle.Init(c.Context, d, spec, lock)
 			if err != nil {
 				return err
 			}
@@ -144,9 +145,9 @@ func (a *app) upCommand() *cli.Command {
 		Description: `Certificates, files, images, containers, proof: what already is as it should
 be is kept, so running it again is cheap, and after an interruption it
 goes on. Exits with 3 when everything was done and the proof does not hold.`,
-		Flags: append(append(specFlags(), a.passphraseFlags()...), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
+		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
 		Action: func(c *cli.Context) error {
-			spec, err := a.spec(c)
+			spec, lock, err := a.lockedSpec(c)
 			if err != nil {
 				return err
 			}
@@ -156,7 +157,7 @@ goes on. Exits with 3 when everything was done and the proof does not hold.`,
 					return err
 				}
 				defer done()
-				return a.dryRun(c.Context, d, spec)
+				return a.dryRun(c.Context, d, spec, lock)
 			}
 			d, done, err := a.engineDeps(c.Context, spec.Name)
 			if err != nil {
@@ -164,7 +165,7 @@ goes on. Exits with 3 when everything was done and the proof does not hold.`,
 			}
 			defer done()
 			a.heading(spec.Name, d)
-			res, err := lifecycle.Up(c.Context, d, spec, lifecycle.UpOptions{Ready: c.Duration("ready")})
+			res, err := lifecycle.Up(c.Context, d, spec, lifecycle.UpOptions{Ready: c.Duration("ready"), Locked: lock})
 			if err != nil {
 				return err
 			}
@@ -178,9 +179,9 @@ func (a *app) heading(name string, d lifecycle.Deps) {
 }
 
 // dryRun prints the plan.
-func (a *app) dryRun(ctx context.Context, d lifecycle.Deps, spec stack.Spec) error {
+func (a *app) dryRun(ctx context.Context, d lifecycle.Deps, spec stack.Spec, lock *stack.Lock) error {
 	d.Observe = func(lifecycle.Progress) {}
-	res, err := lifecycle.DryRun(ctx, d, spec)
+	res, err := lifecycle.DryRun(ctx, d, spec, lock)
 	if err != nil {
 		return err
 	}

@@ -69,10 +69,14 @@ func (a *app) baseDeps(name string) (lifecycle.Deps, error) {
 	if err != nil {
 		return lifecycle.Deps{}, fmt.Errorf("finding the state directory: %w", err)
 	}
+	configDir, err := filepath.Abs(a.beside("."))
+	if err != nil {
+		return lifecycle.Deps{}, fmt.Errorf("finding the config's directory: %w", err)
+	}
 	d := local.Deps(root)
 	d.Password, d.Passphrase, d.CAKeysSet, d.Remote = a.password, a.passphrase, a.caKeysSet, a.remote
 	d.Bundle = compose.Bundle{Dir: daemonsDir(), Program: compose.Program{Exe: programFile(), Version: readVersion().Version}}
-	d.Override, d.Observe = a.override(), a.ui.observe
+	d.Override, d.ConfigDir, d.Observe = a.override(), configDir, a.ui.observe
 	return d, nil
 }
 

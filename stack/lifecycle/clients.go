@@ -185,7 +185,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	if len(containers) == 0 {
 		return d.changeFiles(ctx, remove)
 	}
-	return Up(ctx, d, p.state.Spec, UpOptions{change: remove})
+	return Up(ctx, d, p.state.Spec, UpOptions{keepImages: true, change: remove})
 }
 
 // removeClients plans the clients that are left: without the edge, under a new

@@ -13,15 +13,19 @@ import (
 
 // Init writes every file of the stack and starts nothing. Docker is not asked:
 // where the engine would decide, what an earlier Up found out is kept, and
-// otherwise the usual is assumed; the next Up corrects it.
-func Init(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
+// otherwise the usual is assumed; the next Up corrects it. With a lock, a spec
+// that differs from it is refused, and the images are the lock's; it may be nil.
+func Init(ctx context.Context, d Deps, spec stack.Spec, lock *stack.Lock) (Result, error) {
 	res := newResult(d, spec)
+	if err := CheckSpec(d, spec, lock); err != nil {
+		return res, err
+	}
 	release, err := d.Store.Lock(ctx)
 	if err != nil {
 		return res, err
 	}
 	defer release()
-	return d.initLocked(ctx, spec, res, nil)
+	return d.initLocked(ctx, spec, res, lockedImages(lock))
 }
 
 // initLocked is Init with the lock held, on a draft that is changed before.
@@ -41,10 +45,14 @@ func (d Deps) initLocked(ctx context.Context, spec stack.Spec, res Result, chang
 
 // DryRun returns what Init or Up would do, and does nothing: no file is written,
 // no container is touched, no image is fetched. Without an engine in d,
-// containers are left out.
-func DryRun(ctx context.Context, d Deps, spec stack.Spec) (Result, error) {
+// containers are left out. The lock is as Init has it: of images that differ
+// from it only the next Up knows.
+func DryRun(ctx context.Context, d Deps, spec stack.Spec, lock *stack.Lock) (Result, error) {
 	res := newResult(d, spec)
-	dr, err := d.offline(ctx, spec, &res, nil)
+	if err := CheckSpec(d, spec, lock); err != nil {
+		return res, err
+	}
+	dr, err := d.offline(ctx, spec, &res, lockedImages(lock))
 	if err != nil {
 		return res, err
 	}

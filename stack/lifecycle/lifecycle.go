@@ -39,6 +39,7 @@ type Store interface {
 type Engine interface {
 	Info(ctx context.Context) (compose.Info, error)
 	Images(ctx context.Context, want []compose.Image, policy compose.Policy, bundle compose.Bundle, progress func(compose.Event)) ([]compose.Resolved, error)
+	Look(ctx context.Context, service, ref string) (compose.Resolved, error)
 	With(ctx context.Context, base string, p compose.Program, before []string) (string, error)
 	Foreign(ctx context.Context, project, dir string) error
 	Up(ctx context.Context, project *types.Project, opts compose.UpOptions) (compose.UpResult, error)
@@ -103,6 +104,9 @@ type Deps struct {
 	Bundle compose.Bundle
 	// Override is a compose file of the user's to merge, "" for none.
 	Override string
+	// ConfigDir is the directory of the config, absolute. A lock names files
+	// relative to it.
+	ConfigDir string
 	// Observe is told what goes on; never nil, called from one goroutine at
 	// a time.
 	Observe func(Progress)

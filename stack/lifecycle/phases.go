@@ -106,7 +106,7 @@ func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(strin
 }
 
 func (r *caRotation) up(ctx context.Context, say func(string), change func(*draft) error) (string, error) {
-	res, err := Up(ctx, r.inner(say), r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: change, gentle: r.opts.gentle()})
+	res, err := Up(ctx, r.inner(say), r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, change: change, gentle: r.opts.gentle()})
 	r.out.Changes = append(r.out.Changes, res.Changes...)
 	r.out.Written = append(r.out.Written, res.Written...)
 	r.out.Report = res.Report

@@ -44,6 +44,10 @@ func (quietEngine) With(_ context.Context, base string, _ compose.Program, _ []s
 	return base, nil
 }
 
+func (quietEngine) Look(_ context.Context, service, ref string) (compose.Resolved, error) {
+	return compose.Resolved{Service: service, Ref: ref, ID: "sha256:" + stack.Sum([]byte(ref))}, nil
+}
+
 func (quietEngine) Foreign(context.Context, string, string) error { return nil }
 
 func (quietEngine) Up(context.Context, *types.Project, compose.UpOptions) (compose.UpResult, error) {

@@ -257,7 +257,7 @@ func (r *rotation) finish(ctx context.Context, containers []compose.Container) e
 	if err != nil || !behind {
 		return err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, gentle: r.opts.gentle()})
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle()})
 	if err == nil && res.Report != nil && !res.Report.OK() {
 		err = &NotSoundError{Report: *res.Report}
 	}
@@ -316,7 +316,7 @@ func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	if err != nil {
 		return out, err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready, change: r.change, gentle: r.opts.gentle()})
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, change: r.change, gentle: r.opts.gentle()})
 	res.Plan = out.Plan
 	out.Result = res
 	unchanged := len(res.Written) == 0
@@ -341,7 +341,7 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 	if err := errors.Join(err, release()); err != nil {
 		return err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{Ready: r.opts.Ready})
+	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready})
 	if err == nil && res.Report != nil && !res.Report.OK() {
 		err = &NotSoundError{Report: *res.Report, PutBack: true}
 	}

@@ -634,7 +634,7 @@ func TestReplaceCALostKey(t *testing.T) {
 		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); !isLost(err) {
 			t.Errorf("%s, and up: %v", lost, err)
 		}
-		if _, err := lifecycle.Init(t.Context(), d, spec); !isLost(err) {
+		if _, err := lifecycle.Init(t.Context(), d, spec, nil); !isLost(err) {
 			t.Errorf("%s, and init: %v", lost, err)
 		}
 		status, _ := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))

@@ -24,7 +24,12 @@ type UpOptions struct {
 	// told. It is on the stack's containers, as [render.OwnerLabel]. "" leaves
 	// a stack what it is.
 	Owner string
+	// Locked has Up refuse whatever differs from a lock, before anything is
+	// written; nil: there is none.
+	Locked *stack.Lock
 
+	// keepImages has images that a lock has named stay what they are.
+	keepImages bool
 	// change changes what the draft starts from.
 	change func(*draft) error
 	// gentle has what would disturb builds wait until nobody builds; nil does
@@ -107,6 +112,9 @@ func (e *NotReadyError) Unwrap() error { return e.Err }
 // instead. After an interruption at any moment, another Up finishes.
 func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, error) {
 	res := newResult(d, spec)
+	if err := CheckSpec(d, spec, opts.Locked); err != nil {
+		return res, err
+	}
 	info, err := d.Engine.Info(ctx)
 	if err != nil {
 		return res, err
@@ -127,7 +135,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	defer release()
-	u := &upRun{Deps: d, wanted: spec, owner: opts.Owner, info: info, change: opts.change, gentle: opts.gentle, res: &res}
+	u := &upRun{Deps: d, wanted: spec, owner: opts.Owner, locked: opts.Locked, keepImages: opts.keepImages, info: info, change: opts.change, gentle: opts.gentle, res: &res}
 	if err := u.prepare(ctx); err != nil {
 		return res, err
 	}
@@ -140,12 +148,14 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 // upRun is one run of Up.
 type upRun struct {
 	Deps
-	wanted stack.Spec // with open ports
-	owner  string     // as UpOptions has it
-	info   compose.Info
-	change func(*draft) error
-	gentle *gentle
-	asking smoke.Options // whom gentle asks, with what was there before
+	wanted     stack.Spec // with open ports
+	owner      string     // as UpOptions has it
+	locked     *stack.Lock
+	keepImages bool
+	info       compose.Info
+	change     func(*draft) error
+	gentle     *gentle
+	asking     smoke.Options // whom gentle asks, with what was there before
 	// disturbs is that gentle has found daemons that have to be started again.
 	disturbs bool
 	draft    *draft
@@ -275,20 +285,12 @@ func engineFacts(f stack.Facts, info compose.Info, account Account) stack.Facts 
 
 // images makes sure that the engine has both images and records which they are.
 func (u *upRun) images(ctx context.Context, say func(string)) (string, error) {
-	bundled := func(service string) bool {
-		s := u.draft.prior.state
-		return s != nil && s.Spec.Images == u.wanted.Images && usedImage(s.Facts, service) != imageOf(s.Spec, service)
-	}
-	want := []compose.Image{
-		{Service: stack.Registry, Ref: u.wanted.Registry.Image, Bundled: "registry", PreferBundled: bundled(stack.Registry)},
-		{Service: stack.Builder, Ref: u.wanted.Builder.Image, Bundled: "buildkit", PreferBundled: bundled(stack.Builder)},
-	}
-	if u.wanted.Serve == stack.ServeEdge {
-		want = append(want, compose.Image{Service: stack.Edge, Bundled: compose.BundledEdge})
-	}
-	got, err := u.Engine.Images(ctx, want, compose.Policy(u.wanted.Images), u.Bundle, func(e compose.Event) {
+	got, err := u.Engine.Images(ctx, u.wantedImages(), compose.Policy(u.wanted.Images), u.Bundle, func(e compose.Event) {
 		say(describeEvent(e))
 	})
+	if u.locked != nil {
+		err = u.checkImages(ctx, got, err)
+	}
 	if err != nil {
 		return "", err
 	}
