@@ -28,12 +28,14 @@ type Port struct {
 // Container is one container of a project.
 type Container struct {
 	ID, Name, Service string
+	Project           string
 	Image             string    // as the container was created with
 	ImageID           string    // of what it was created from
 	State             string    // created, running, paused, restarting, removing, exited or dead
 	Health            string    // healthy, unhealthy or starting; empty without a health check
 	ExitCode          int       // of the last run, when it is not running
 	Error             string    // why the engine could not start it
+	Created           time.Time // whole seconds
 	Started           time.Time // of the last run; zero when it never ran
 	Ports             []Port    // while it runs
 	WorkingDir        string    // the project directory that it was started from
@@ -57,22 +59,39 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]Container, e
 	return slices.DeleteFunc(list, func(c Container) bool { return c.ID == "" }), nil
 }
 
+// Labelled returns the containers of all projects that have a label, in any state,
+// by project, service and name. What needs a request for each of them is left out:
+// Health, ExitCode, Error and Started.
+func (e *Engine) Labelled(ctx context.Context, label string) ([]Container, error) {
+	out, err := e.listBy(ctx, label)
+	if err != nil {
+		return nil, fmt.Errorf("listing the containers with label %s: %w", label, err)
+	}
+	return out, nil
+}
+
 // list is Containers without what needs one more request for each container.
 func (e *Engine) list(ctx context.Context, project string) ([]Container, error) {
-	result, err := e.api.ContainerList(ctx, client.ContainerListOptions{
-		All: true,
-		Filters: make(client.Filters).Add("label",
-			api.ProjectLabel+"="+strings.ToLower(project), api.OneoffLabel+"=False"),
-	})
+	out, err := e.listBy(ctx, api.ProjectLabel+"="+strings.ToLower(project))
 	if err != nil {
 		return nil, fmt.Errorf("listing the containers of %q: %w", project, err)
+	}
+	return out, nil
+}
+
+func (e *Engine) listBy(ctx context.Context, label string) ([]Container, error) {
+	result, err := e.api.ContainerList(ctx, client.ContainerListOptions{
+		All: true, Filters: make(client.Filters).Add("label", label, api.OneoffLabel+"=False"),
+	})
+	if err != nil {
+		return nil, err
 	}
 	out := make([]Container, len(result.Items))
 	for i, s := range result.Items {
 		out[i] = summary(s)
 	}
 	slices.SortFunc(out, func(a, b Container) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
 	})
 	return out, nil
 }
@@ -80,7 +99,8 @@ func (e *Engine) list(ctx context.Context, project string) ([]Container, error) 
 func summary(s container.Summary) Container {
 	c := Container{
 		ID: s.ID, Name: containerName(s), Image: s.Image, ImageID: s.ImageID, State: string(s.State), Labels: s.Labels,
-		Service: s.Labels[api.ServiceLabel], WorkingDir: s.Labels[api.WorkingDirLabel],
+		Project: s.Labels[api.ProjectLabel], Service: s.Labels[api.ServiceLabel], WorkingDir: s.Labels[api.WorkingDirLabel],
+		Created: time.Unix(s.Created, 0),
 	}
 	for _, p := range s.Ports {
 		if p.PublicPort != 0 {

@@ -78,7 +78,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 func newApp(a *app) *cli.App {
 	cmds := []*cli.Command{
 		a.initCommand(), a.upCommand(), a.lockCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
-		a.rotateCommand(), a.clientCommand(), a.pkiCommand(), a.edgeCommand(),
+		a.listCommand(), a.pruneCommand(), a.rotateCommand(), a.clientCommand(), a.pkiCommand(), a.edgeCommand(),
 		a.logsCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}
 	for _, c := range cmds {

@@ -26,25 +26,43 @@ func (a *app) runChild(command []string) error {
 	if err := becomeReaper(); err != nil {
 		return err
 	}
+	cmd := exec.Command(command[0], command[1:]...)
+	return a.follow(cmd, false, func() error { return reap(cmd.Process.Pid) })
+}
+
+// follow starts a command, and forwards signals to it until wait returns, which
+// waits for it. On a terminal those that come from the keyboard reach every process
+// there by themselves.
+func (a *app) follow(cmd *exec.Cmd, terminal bool, wait func() error) error {
 	// Before the command starts, so that no signal is lost.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
-	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- reap(cmd.Process.Pid) }()
+	go func() { done <- wait() }()
 	for {
 		select {
 		case s := <-signals:
+			if keyboard := s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGWINCH; terminal && keyboard {
+				continue
+			}
 			_ = cmd.Process.Signal(s) // it fails only when the process has ended, which comes next
 		case err := <-done:
 			return err
 		}
 	}
+}
+
+// signalOf returns which signal has ended a process, 0 for none.
+func signalOf(e *exec.ExitError) syscall.Signal {
+	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return status.Signal()
+	}
+	return 0
 }
 
 // reap collects every child that ends until the one with the given id has. That

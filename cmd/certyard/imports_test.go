@@ -31,7 +31,7 @@ var ours = map[string][]string{
 	"stack/state":           {"pki", "stack"},
 	"stack/smoke":           {"pki", "stack", "stack/smoke/runstep"},
 	"stack/smoke/runstep":   {},
-	"stack/local":           {"pki", "stack", "stack/lifecycle", "stack/smoke", "stack/state"},
+	"stack/local":           {"compose", "pki", "stack", "stack/lifecycle", "stack/smoke", "stack/state"},
 	"stack/stacktest":       {"pki", "pki/pkitest", "stack", "stack/htpasswd", "stack/lifecycle", "stack/local", "stack/smoke", "stack/state", "compose"}, // for tests
 	"stack/lifecycle":       {"pki", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "compose"},
 	"compose":               {},

@@ -144,9 +144,26 @@ func (a *app) upCommand() *cli.Command {
 		Usage: "make the stack, start it, and prove that it works",
 		Description: `Certificates, files, images, containers, proof: what already is as it should
 be is kept, so running it again is cheap, and after an interruption it
-goes on. Exits with 3 when everything was done and the proof does not hold.`,
-		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()), &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"}),
+goes on. Exits with 3 when everything was done and the proof does not hold.
+
+   certyard up --ephemeral -- go test ./...
+
+runs a command in the environment of a stack of its own: under another name,
+on free ports, and gone with all that it held when the command ends, whose
+exit status is passed on. Any number of them may run at once. What is left
+by one that was killed, the next one removes, or "certyard prune".`,
+		ArgsUsage: "[--ephemeral -- COMMAND...]",
+		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()),
+			&cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"},
+			&cli.BoolFlag{Name: "quick", Usage: "prove nothing, and end when the daemons answer over TLS"},
+			&cli.BoolFlag{Name: "ephemeral", Usage: "run COMMAND with a stack that ends with it"}),
 		Action: func(c *cli.Context) error {
+			if c.Bool("ephemeral") {
+				return a.upEphemeral(c)
+			}
+			if c.Args().Present() {
+				return usagef("up takes no argument %q without --ephemeral", c.Args().First())
+			}
 			spec, lock, err := a.lockedSpec(c)
 			if err != nil {
 				return err
@@ -165,7 +182,7 @@ goes on. Exits with 3 when everything was done and the proof does not hold.`,
 			}
 			defer done()
 			a.heading(spec.Name, d)
-			res, err := lifecycle.Up(c.Context, d, spec, lifecycle.UpOptions{Ready: c.Duration("ready"), Locked: lock})
+			res, err := lifecycle.Up(c.Context, d, spec, lifecycle.UpOptions{Ready: c.Duration("ready"), Quick: c.Bool("quick"), Locked: lock})
 			if err != nil {
 				return err
 			}
@@ -206,10 +223,10 @@ func (a *app) result(res lifecycle.Result) error {
 		a.ui.report(*res.Report)
 	}
 	a.rotationOpen(res.Rotation)
-	if res.Report == nil {
-		return nil
+	if res.Report == nil && len(res.Changes) == 0 {
+		return nil // nothing was started
 	}
-	if !res.Report.OK() {
+	if res.Report != nil && !res.Report.OK() {
 		a.ui.failures(*res.Report)
 		return errNotOK
 	}

@@ -5,12 +5,16 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/state"
 )
@@ -40,8 +44,11 @@ func NewName() string { return "eph-" + strings.ToLower(rand.Text()[:12]) }
 // Owner describes this process, for whoever finds a stack of it.
 func Owner() string {
 	host, _ := os.Hostname() // "" says as much as the error
-	return fmt.Sprintf("uid %d on %s, process %d", os.Geteuid(), host, os.Getpid())
+	return fmt.Sprintf("%son %s, process %d", ownerUID(), host, os.Getpid())
 }
+
+// ownerUID begins every Owner of this account.
+func ownerUID() string { return fmt.Sprintf("uid %d ", os.Geteuid()) }
 
 // Pruned is an ephemeral stack whose process has ended, and what became of it.
 type Pruned struct {
@@ -57,6 +64,7 @@ type Pruned struct {
 // Engine is a Docker Engine and where it is.
 type Engine interface {
 	lifecycle.Engine
+	lifecycle.Lister
 	Address() string
 }
 
@@ -98,6 +106,49 @@ func prune(ctx context.Context, engine Engine, claim *state.Claim, dry bool) (Pr
 	down, err := Remove(ctx, engine, claim)
 	p.Removed = append(p.Removed, down.Removed...)
 	return p, err
+}
+
+// Abandons reports whether a stack with this name and state directory is one of this
+// account's whose process has ended.
+func (e Ephemeral) Abandons(name, dir string) bool {
+	if filepath.Join(e.Dir(), name) != filepath.Clean(dir) {
+		return false
+	}
+	names, err := e.Names()
+	return err == nil && slices.Contains(names, name) && !e.Held(name)
+}
+
+// PruneOlder removes ephemeral stacks of this account's number that are older than a
+// time, and whose state directory is not here: nobody can be asked whether their
+// process still runs.
+func (e Ephemeral) PruneOlder(ctx context.Context, engine Engine, than time.Time, dry bool) ([]Pruned, error) {
+	stacks, err := lifecycle.Stacks(ctx, engine, func(dir string) lifecycle.Store { return state.Open(dir, state.Options{}) })
+	if err != nil {
+		return nil, err
+	}
+	var out []Pruned
+	var errs []error
+	for _, s := range stacks {
+		if !strings.HasPrefix(s.Owner, ownerUID()) || !s.Created.Before(than) || exists(s.Dir) {
+			continue
+		}
+		p := Pruned{Stack: s.Stack, Dir: s.Dir, Removed: []string{}}
+		if !dry {
+			down, err := engine.Down(ctx, s.Stack, compose.DownOptions{Volumes: true})
+			p.Removed = slices.Concat(down.Containers, down.Networks, down.Volumes)
+			if err != nil {
+				p.Error = err.Error()
+				errs = append(errs, err)
+			}
+		}
+		out = append(out, p)
+	}
+	return out, errors.Join(errs...)
+}
+
+func exists(dir string) bool {
+	_, err := os.Lstat(dir)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Remove takes a claimed stack down, with all that belongs to it, and ends the
