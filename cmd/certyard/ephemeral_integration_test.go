@@ -125,3 +125,64 @@ func (y *yard) noneLeft(cache string) {
 		y.t.Errorf("left on the disk: %v, %v", files, err)
 	}
 }
+
+// TestIntegrationEphemeralOthers: another account on the same engine sees the stacks,
+// and removes neither what runs nor what was left.
+func TestIntegrationEphemeralOthers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not root: there is no other account")
+		return
+	}
+	up := []string{"up", "--ephemeral", "--quick", "--", "sh", "-c", "echo runs; exec sleep 600"}
+	left, runs, other := newYard(t), newYard(t), newYard(t)
+	left.env = []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	runs.env = left.env
+	running := runs.begin(up...) // first: it would remove what the other one leaves
+	killed := left.begin(up...)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // it was killed
+
+	socket, err := os.Stat("/var/run/docker.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uid = 54321
+	other.cred = &syscall.Credential{Uid: uid, Gid: uid, Groups: []uint32{socket.Sys().(*syscall.Stat_t).Gid}}
+	daemons := t.TempDir()
+	copyReadable(t, "../../bin/daemons", daemons)
+	other.env = []string{"CERTYARD_DAEMONS=" + daemons, "XDG_CACHE_HOME=" + filepath.Join(other.dir, "cache")}
+	if err := os.Chown(other.dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"prune"}, {"prune", "--older-than", "1ms"}, {"up", "--ephemeral", "--quick", "--", "true"}} {
+		if out := other.run(args...); out.status != exitOK {
+			t.Errorf("%v: %+v", args, out)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(other.dir, "cache")); err != nil {
+		t.Error(err)
+	}
+	for _, y := range []*yard{left, runs} {
+		if list := y.list(); len(list) != 1 || list[0].Running != 2 || list[0].Abandoned != (y == left) {
+			t.Errorf("another account has touched %+v", list)
+		}
+		seen := y.name
+		y.name, other.name = other.name, seen // as the other account sees it
+		if list := other.list(); len(list) != 1 || list[0].Abandoned || !list[0].Expires.IsZero() {
+			t.Errorf("another account sees %+v", list)
+		}
+		y.name, other.name = seen, y.name
+	}
+	if out := left.run("prune"); out.status != exitOK || !strings.Contains(out.stderr, "removed "+left.name) {
+		t.Errorf("prune: %+v", out)
+	}
+	if err := running.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = running.Wait() // its command was told to end
+	if list := append(left.list(), runs.list()...); len(list) > 0 {
+		t.Errorf("left: %+v", list)
+	}
+}
