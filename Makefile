@@ -3,7 +3,7 @@
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help up down build test sweep soak check bench bench-issue golden daemons setup clean fuzz vuln
+.PHONY: help up down build test sweep soak stacks check bench bench-issue golden daemons setup clean fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ sweep: daemons ## kill and disturb every command at every point (hours; SWEEP=da
 
 soak: daemons ## rotate everything while builds go on, and print what came of it (ten minutes)
 	CERTYARD_REQUIRE_DOCKER=1 CERTYARD_SOAK=full $(GO) test ./stack/lifecycle -run RotateUnderLoad -v -timeout 60m
+
+stacks: daemons ## start and end eight stacks at once, fifty times in a row (ten minutes)
+	CERTYARD_REQUIRE_DOCKER=1 $(GO) test -race ./stack/stacktest -run Together -count 50 -timeout 60m
 
 check: ## formatting, vet, modules, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo 'gofmt would change:' $$(gofmt -l .); exit 1; }

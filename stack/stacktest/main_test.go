@@ -1,10 +1,13 @@
 package stacktest_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +28,9 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// atOnce is how many stacks the tests start at once.
+const atOnce = 8
+
 func runApart(m *testing.M) (int, error) {
 	cache, err := os.MkdirTemp("", "certyard-stacktest-")
 	if err != nil {
@@ -43,6 +49,11 @@ func runApart(m *testing.M) (int, error) {
 		if err := os.Setenv(name, value); err != nil {
 			return 1, err
 		}
+	}
+	// What waits is the engine, not a processor.
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+		return 1, err
 	}
 	status := m.Run()
 	ephemeral, err := local.EphemeralStacks("")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -193,7 +194,7 @@ func TestIntegrationChange(t *testing.T) {
 // own, and nothing of them is left.
 func TestIntegrationTogether(t *testing.T) {
 	engine := withDocker(t)
-	const count = 6
+	const count = atOnce
 	var mu sync.Mutex
 	names, hosts := map[string]bool{}, map[string]bool{}
 	goroutines := runtime.NumGoroutine()
@@ -214,6 +215,12 @@ func TestIntegrationTogether(t *testing.T) {
 	}
 	for name := range names {
 		nothingLeft(t, engine, name)
+	}
+	for host := range hosts {
+		if conn, err := net.Dial("tcp", strings.TrimPrefix(host, "tcp://")); err == nil {
+			conn.Close()
+			t.Errorf("somebody still listens at %s", host)
+		}
 	}
 	for start := time.Now(); runtime.NumGoroutine() > goroutines && time.Since(start) < 10*time.Second; {
 		time.Sleep(10 * time.Millisecond) // they have been told to end
