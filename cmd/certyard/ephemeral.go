@@ -78,8 +78,7 @@ func (a *app) upEphemeral(c *cli.Context) error {
 	err = a.withStack(c.Context, d, spec, lifecycle.UpOptions{
 		Ready: c.Duration("ready"), Quick: c.Bool("quick"), Owner: local.Owner(), Locked: lock,
 	}, func(env []string) error { return a.runBeside(program, command, env) })
-	a.ui.linef("stack %q ends", spec.Name)
-	_, gone := local.Remove(context.WithoutCancel(c.Context), engine, claim)
+	_, gone := local.Remove(context.WithoutCancel(c.Context), d, claim)
 	if gone == nil {
 		return err
 	}

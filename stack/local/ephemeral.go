@@ -103,7 +103,9 @@ func prune(ctx context.Context, engine Engine, claim *state.Claim, dry bool) (Pr
 	if p.Elsewhere != "" || dry {
 		return p, claim.GiveUp()
 	}
-	down, err := Remove(ctx, engine, claim)
+	d := Deps(claim.Root)
+	d.Engine = engine
+	down, err := Remove(ctx, d, claim)
 	p.Removed = append(p.Removed, down.Removed...)
 	return p, err
 }
@@ -153,9 +155,7 @@ func exists(dir string) bool {
 
 // Remove takes a claimed stack down, with all that belongs to it, and ends the
 // claim. After an error the stack is left to the next Prune.
-func Remove(ctx context.Context, engine lifecycle.Engine, claim *state.Claim) (lifecycle.DownResult, error) {
-	d := Deps(claim.Root)
-	d.Engine = engine
+func Remove(ctx context.Context, d lifecycle.Deps, claim *state.Claim) (lifecycle.DownResult, error) {
 	down, err := lifecycle.Down(ctx, d, claim.Name(), lifecycle.DownOptions{Volumes: true, Purge: true})
 	if err != nil {
 		return down, errors.Join(fmt.Errorf("removing ephemeral stack %q: %w", claim.Name(), err), claim.GiveUp())

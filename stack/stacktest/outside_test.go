@@ -9,6 +9,23 @@ import (
 	"testing"
 )
 
+// TestReadme: the test that the README shows is the one that is run.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside, err := os.ReadFile("testdata/outside/client_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, test, _ := strings.Cut(string(outside), "func TestClient(")
+	test, _, _ = strings.Cut(test, "\n}\n")
+	if test == "" || !strings.Contains(string(readme), "```go\nfunc TestClient("+test+"\n}\n```\n") {
+		t.Error("the README shows another test than testdata/outside has")
+	}
+}
+
 // TestIntegrationOutside runs a test of another module, as its authors do. It prints
 // nothing but that it passed; what it leaves, TestMain sees.
 func TestIntegrationOutside(t *testing.T) {

@@ -208,7 +208,7 @@ func (s *Stack) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s.Registry.close()
-	_, err := local.Remove(ctx, s.engine, s.claim)
+	_, err := local.Remove(ctx, s.deps, s.claim)
 	_ = s.engine.Close() // nothing was sent that closing could lose
 	return err
 }
