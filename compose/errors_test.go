@@ -56,6 +56,22 @@ func TestClassify(t *testing.T) {
 			text: `Conflict. The container name "/fixed" is already in use by container "0a1b". You have to remove (or rename) that container to be able to reuse that name.`,
 			want: `*compose.NameError fixed`,
 		},
+		"no range left, 20.10": {
+			text: `failed to create network x_default: Error response from daemon: could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network`,
+			want: `*compose.SubnetError`,
+		},
+		"no range left, 28": {
+			text: `failed to create network x_default: Error response from daemon: all predefined address pools have been fully subnetted`,
+			want: `*compose.SubnetError`,
+		},
+		"range of another network, 20.10": {
+			text: `failed to create network x_default: Error response from daemon: Pool overlaps with other one on this address space`,
+			want: `*compose.SubnetError`,
+		},
+		"range of another network, 28": {
+			text: `failed to create network x_default: Error response from daemon: invalid pool request: Pool overlaps with other one on this address space`,
+			want: `*compose.SubnetError`,
+		},
 		"image, 20.10": {
 			text: `Error response from daemon: No such image: nope:latest`,
 			want: `no such image: nope:latest`,
@@ -103,6 +119,8 @@ func describeError(err error) string {
 	switch e := err.(type) {
 	case *PortError:
 		return fmt.Sprintf("%T %s %s %s", e, e.Service, e.Address, e.Container)
+	case *SubnetError:
+		return fmt.Sprintf("%T", e)
 	case *MountError:
 		return fmt.Sprintf("%T %s %s", e, e.Service, e.Path)
 	case *NameError:

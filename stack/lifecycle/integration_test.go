@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -21,24 +20,9 @@ import (
 	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
-	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/state"
 )
-
-// realProver is package smoke.
-type realProver struct{}
-
-func (realProver) Prove(ctx context.Context, o smoke.Options) stack.Report {
-	return smoke.Prove(ctx, o)
-}
-
-func (realProver) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
-	return smoke.WatchIdle(ctx, o, say)
-}
-
-func (realProver) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
-	return smoke.Ready(ctx, o, alive)
-}
 
 // connect returns the machine's engine, or skips without one. Where Docker is
 // required, as in CI, its absence fails the test.
@@ -61,28 +45,14 @@ func realDeps(t *testing.T) (lifecycle.Deps, stack.Config) {
 	t.Helper()
 	engine := connect(t)
 	name := fmt.Sprintf("certyard-test-%s", strings.ToLower(rand.Text()[:10]))
-	account := lifecycle.Account{UID: os.Geteuid(), GID: os.Getegid()}
 	daemons, err := filepath.Abs("../../bin/daemons")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := lifecycle.Deps{
-		Store:   state.Open(filepath.Join(t.TempDir(), ".certyard", name), state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
-		Engine:  engine,
-		Prover:  realProver{},
-		Account: account, Now: time.Now, Rand: rand.Reader,
-		Password: func(stack.UserSpec) (string, error) { return "chosen password", nil },
-		FreePort: func(ip netip.Addr) (int, error) {
-			l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), "0"))
-			if err != nil {
-				return 0, err
-			}
-			defer l.Close()
-			return l.Addr().(*net.TCPAddr).Port, nil
-		},
-		Bundle:  compose.Bundle{Dir: daemons},
-		Observe: func(p lifecycle.Progress) { t.Logf("%s %s %s", p.Step, p.State, p.Detail) },
-	}
+	d := local.Deps(filepath.Join(t.TempDir(), ".certyard", name))
+	d.Engine, d.Bundle = engine, compose.Bundle{Dir: daemons}
+	d.Password = func(stack.UserSpec) (string, error) { return "chosen password", nil }
+	d.Observe = func(p lifecycle.Progress) { t.Logf("%s %s %s", p.Step, p.State, p.Detail) }
 	t.Cleanup(func() {
 		if t.Failed() {
 			var logs bytes.Buffer

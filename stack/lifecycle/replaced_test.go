@@ -102,6 +102,7 @@ func quietDeps(t *testing.T, prover lifecycle.Prover) lifecycle.Deps {
 		Store:  state.Open(filepath.Join(t.TempDir(), ".certyard", "quiet"), state.Options{RegistryUID: lifecycle.RegistryUID(account)}),
 		Engine: quietEngine{}, Prover: prover, Account: account, Now: time.Now, Rand: rand.Reader,
 		FreePort: func(netip.Addr) (int, error) { return 5999, nil },
+		Subnet:   func() netip.Prefix { return netip.MustParsePrefix("198.18.0.0/28") },
 		Observe:  func(lifecycle.Progress) {},
 	}
 	return withFiles(d)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,10 +51,24 @@ func cases() []aCase {
 		{"userns", "", func(f *stack.Facts) { f.HostUserNS = true }},
 		{"rootless", "", func(f *stack.Facts) { f.RegistryUID, f.RegistryGID = 0, 0 }},
 		{"ipv6", "name: '6'\nregistry: {publish: '[::]:5005', hosts: ['fd00::5', r.build.lan, '*.build.lan', R.Example.com.]}\nbuilder: {publish: '[2001:db8::1]:1234', tls: mutual, hosts: ['fd00::6']}", nil},
+		{"ephemeral", "name: eph", func(f *stack.Facts) { f.Owner, f.Subnets = "uid 7 on here, process 9", subnets(stack.NetworkDefault) }},
+		{"ephemeral-edge", "name: eph\nserve: edge", func(f *stack.Facts) {
+			edge(f)
+			f.Owner, f.Subnets = "uid 7 on here, process 9", subnets(stack.NetworkDefault, stack.NetworkBuilder)
+		}},
 		{"edge", "serve: edge", minimalEdge},
 		{"edge-mutual", "name: yard\nserve: edge\nregistry: {name: reg.build.lan}\nbuilder: {tls: mutual, clients: [ci]}", edge},
 		{"remote", "registry: {publish: '0.0.0.0:443', users: [{name: first, password_env: P}, {name: second}]}", func(f *stack.Facts) { f.EngineHost = "engine.lan" }},
 	}
+}
+
+// subnets gives each network an address range.
+func subnets(networks ...string) map[string]netip.Prefix {
+	out := map[string]netip.Prefix{}
+	for i, name := range networks {
+		out[name] = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i), 16}), 28)
+	}
+	return out
 }
 
 // input is everything that a case is rendered from. Only the keys and

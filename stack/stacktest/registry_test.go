@@ -103,6 +103,36 @@ func ask(t testing.TB, r *stacktest.RegistryServer, base string) int {
 	return response.StatusCode
 }
 
+// TestRegistryFaults: each fault is seen by a client that connects, also one that
+// could resume a session, and is gone when it is mended.
+func TestRegistryFaults(t *testing.T) {
+	r := stacktest.Registry(t)
+	get := func() error {
+		r.HTTPClient().CloseIdleConnections()
+		response, err := r.HTTPClient().Get("https://localhost:" + r.Host()[strings.LastIndex(r.Host(), ":")+1:] + "/v2/")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err
+	}
+	if err := get(); err != nil {
+		t.Fatal(err)
+	}
+	for fault, text := range faultTexts {
+		r.Fault(t, fault)
+		if err := get(); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", fault, err)
+		}
+		r.Mend(t)
+		if err := get(); err != nil {
+			t.Errorf("mended after %s: %v", fault, err)
+		}
+	}
+	if r.NetworkHost() != r.Host() {
+		t.Errorf("NetworkHost is %s, Host %s", r.NetworkHost(), r.Host())
+	}
+}
+
 // TestRegistryLeavesNothing: many at once, each for itself, then neither files are
 // left nor goroutines, but for the one that the documentation names, and nothing
 // was said.
