@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/errdefs"
@@ -209,7 +210,8 @@ func asks(s types.ServiceConfig) bool {
 
 // DownOptions are the optional parts of Down.
 type DownOptions struct {
-	// Volumes says to delete the project's volumes, named and anonymous.
+	// Volumes says to delete the project's volumes, named and anonymous. The
+	// containers are killed then, and not asked to stop.
 	Volumes bool
 	// Progress is called for each event, from one goroutine at a time.
 	Progress func(Event)
@@ -242,7 +244,14 @@ func (e *Engine) Down(ctx context.Context, project string, o DownOptions) (DownR
 	if err != nil {
 		return DownResult{}, err
 	}
-	err = engine.Down(ctx, project, api.DownOptions{RemoveOrphans: true, Volumes: o.Volumes})
+	down := api.DownOptions{RemoveOrphans: true, Volumes: o.Volumes}
+	if o.Volumes {
+		// Nobody needs what a daemon would still write. And one that was started
+		// this moment would not hear the stop signal: the kernel drops it for a
+		// process 1 that has not said yet what to do about it.
+		down.Timeout = new(time.Duration)
+	}
+	err = engine.Down(ctx, project, down)
 	slices.Sort(result.Containers)
 	slices.Sort(result.Networks)
 	slices.Sort(result.Volumes)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -62,23 +64,26 @@ func (a *app) upEphemeral(c *cli.Context) error {
 		return err
 	}
 	a.global.dir = stacks.Dir()
-	d, done, err := a.engineDeps(c.Context, spec.Name)
+	// A terminal that is closed ends this as an interrupt does, and not at once.
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
+	defer stop()
+	d, done, err := a.engineDeps(ctx, spec.Name)
 	if err != nil {
 		return err
 	}
 	defer done()
 	engine := d.Engine.(local.Engine)
 	// What cannot be removed now, "certyard prune" tells of.
-	_, _ = stacks.Prune(c.Context, engine, false)
+	_, _ = stacks.Prune(ctx, engine, false)
 	claim, err := stacks.Claim(spec.Name, engine.Address())
 	if err != nil {
 		return err
 	}
 	a.heading(spec.Name, d)
-	err = a.withStack(c.Context, d, spec, lifecycle.UpOptions{
+	err = a.withStack(ctx, d, spec, lifecycle.UpOptions{
 		Ready: c.Duration("ready"), Quick: c.Bool("quick"), Owner: local.Owner(), Locked: lock,
 	}, func(env []string) error { return a.runBeside(program, command, env) })
-	_, gone := local.Remove(context.WithoutCancel(c.Context), d, claim)
+	_, gone := local.Remove(context.WithoutCancel(ctx), d, claim)
 	if gone == nil {
 		return err
 	}
