@@ -286,12 +286,37 @@ func TestIntegrationKilled(t *testing.T) {
 
 const toBeKilled = "CERTYARD_TO_BE_KILLED"
 
-// TestToBeKilled is the other process of TestIntegrationKilled.
+// TestIntegrationFailed: a test that fails shows what the containers have logged, and
+// leaves nothing; a config that cannot be is said to be one.
+func TestIntegrationFailed(t *testing.T) {
+	engine := withDocker(t)
+	t.Parallel()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestToBeKilled$", "-test.v")
+	child.Env = append(os.Environ(), toBeKilled+"=fail")
+	out, err := child.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+		t.Errorf("a test that fails ends with %v", err)
+	}
+	_, rest, _ := strings.Cut(string(out), toBeKilled+" ")
+	name, _, _ := strings.Cut(rest, " ")
+	for _, want := range []string{"the logs of stack " + name, "registry-1", "buildkit-1", "starting a stack", "is not known; want server, mutual"} {
+		if name == "" || !strings.Contains(string(out), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	nothingLeft(t, engine, name)
+}
+
+// TestToBeKilled is the other process of TestIntegrationKilled, and of
+// TestIntegrationFailed.
 func TestToBeKilled(t *testing.T) {
 	if os.Getenv(toBeKilled) == "" {
 		return
 	}
 	s := stacktest.Start(t, stacktest.Options{Proof: stacktest.Quick, Images: stack.ImagesBundled})
 	fmt.Printf("\n%s %s %s\n", toBeKilled, s.Name(), s.Dir())
+	if os.Getenv(toBeKilled) == "fail" {
+		stacktest.Start(t, stacktest.Options{TLS: "nobody"})
+	}
 	<-t.Context().Done()
 }
