@@ -37,7 +37,9 @@ type Client struct {
 
 // clientName is what may stand in a common name, a file name and on a command
 // line without quoting.
-var clientName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$`)
+var clientName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]*$`)
+
+const maxClientName = 63
 
 // ClientNameError says why a text cannot name a client.
 type ClientNameError struct{ Name string }
@@ -49,7 +51,7 @@ func (e *ClientNameError) Error() string {
 // CheckClientName returns a *[ClientNameError] for a name that no client can
 // have.
 func CheckClientName(name string) error {
-	if !clientName.MatchString(name) {
+	if len(name) > maxClientName || !clientName.MatchString(name) {
 		return &ClientNameError{name}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/certyard/certyard/stack/strict"
@@ -257,9 +258,13 @@ func (l Lock) problems(lines map[string]int) []Problem {
 	return v.problems
 }
 
+// Only locks need these, and to compile them takes longer than all else that this
+// package does when a program starts.
 var (
-	lockedDigest = regexp.MustCompile(`^[^@\s]+@sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$`)
-	lockedID     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	lockedDigest = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[^@\s]+@sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$`)
+	})
+	lockedID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) })
 )
 
 // lockedImage checks that an image is named, and its content too.
@@ -273,14 +278,14 @@ func (v *checker) lockedImage(path string, i LockedImage, ref string) {
 		v.bad(path+".image", "%q is not the spec's, which is %q", i.Image, ref)
 	}
 	for n, d := range i.Digests {
-		if !lockedDigest.MatchString(d) {
+		if !lockedDigest().MatchString(d) {
 			v.bad(fmt.Sprintf("%s.digests[%d]", path, n), "%q is not a digest; want name@sha256:...", d)
 		}
 	}
 	if i.Source == ImagePulled && len(i.Digests) == 0 {
 		v.bad(path+".digests", "are missing, and an image with source %q is known by them", i.Source)
 	}
-	if i.Source == ImagePresent && !lockedID.MatchString(i.ID) {
+	if i.Source == ImagePresent && !lockedID().MatchString(i.ID) {
 		v.bad(path+".id", "%q is not an ID; an image with source %q is known by it", i.ID, i.Source)
 	}
 }

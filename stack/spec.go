@@ -169,12 +169,15 @@ func (v *checker) whole(s Spec) {
 }
 
 // projectName is compose's own rule for project names (compose-go
-// loader.NormalizeProjectName), with a length that leaves room for
-// "-registry-1" in a DNS label of 63 bytes.
-var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,51}$`)
+// loader.NormalizeProjectName), and maxProjectName a length that leaves room for
+// "-registry-1" in a DNS label of 63 bytes. Lengths are no part of these patterns:
+// a counted repetition is compiled into as many copies, each time a program starts.
+var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+
+const maxProjectName = 52
 
 func (v *checker) name(name string) string {
-	if !projectName.MatchString(name) {
+	if len(name) > maxProjectName || !projectName.MatchString(name) {
 		v.bad("name", "%q is not a compose project name: want lower-case letters, digits, - and _, a letter or digit first, at most 52 characters", name)
 	}
 	return name
@@ -203,7 +206,9 @@ func (v *checker) hosts(path string, hosts []string) []string {
 
 // userName is what may stand before the colon of an htpasswd line, in a URL
 // and on a command line without quoting.
-var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$`)
+var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`)
+
+const maxUserName = 128
 
 func (v *checker) users(users []UserConfig) []UserSpec {
 	if len(users) == 0 {
@@ -218,7 +223,7 @@ func (v *checker) users(users []UserConfig) []UserSpec {
 			v.bad(path, "has no name")
 		case strings.Contains(u.Name, ":"):
 			v.bad(path, "user name %q holds a colon, which ends the name in htpasswd and in HTTP basic authentication", u.Name)
-		case !userName.MatchString(u.Name):
+		case len(u.Name) > maxUserName, !userName.MatchString(u.Name):
 			v.bad(path, "user name %q: want letters, digits and . _ @ + -, a letter or digit first", u.Name)
 		case seen[u.Name]:
 			v.bad(path, "user %q is listed twice", u.Name)
