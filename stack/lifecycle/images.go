@@ -1,13 +1,63 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"path"
 	"strings"
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
 )
+
+// images makes sure that the engine has both images and records which they are.
+func (u *upRun) images(ctx context.Context, say func(string)) (string, error) {
+	got, err := u.Engine.Images(ctx, u.wantedImages(), compose.Policy(u.wanted.Images), u.Bundle, func(e compose.Event) {
+		say(describeEvent(e))
+	})
+	if u.locked != nil {
+		err = u.checkImages(ctx, got, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	images := map[string]string{}
+	var parts []string
+	for _, r := range got {
+		images[r.Service] = r.Ref
+		parts = append(parts, strings.Join(strings.Fields(r.Service+" "+r.Version+" "+r.Source), " "))
+	}
+	u.draft.facts.Images, u.draft.facts.BuilderBase = images, ""
+	if _, relay := u.draft.spec.Relay(u.draft.facts); relay {
+		say("adding a relay to the builder's image")
+		f := &u.draft.facts
+		f.BuilderBase = images[stack.Builder]
+		images[stack.Builder], err = u.Engine.With(ctx, f.BuilderBase, u.Bundle.Program, relayCommand())
+	}
+	return strings.Join(parts, ", "), err
+}
+
+// relayCommand stands before the builder's own command: certyard makes the
+// builder's loopback lead to the registry, and runs that command.
+func relayCommand() []string {
+	return []string{"/usr/bin/certyard", "edge", "--config=" + path.Join(stack.MountBuilder, path.Base(stack.FileRelayConfig)), "--"}
+}
+
+// usedImage returns the image that a service ran, without what certyard has added.
+func usedImage(f stack.Facts, service string) string {
+	if service == stack.Builder {
+		return cmp.Or(f.BuilderBase, f.Images[service])
+	}
+	return f.Images[service]
+}
+
+func imageOf(spec stack.Spec, service string) string {
+	if service == stack.Registry {
+		return spec.Registry.Image
+	}
+	return spec.Builder.Image
+}
 
 // wantedImages returns the images of the spec, and what is known of each.
 func (u *upRun) wantedImages() []compose.Image {
