@@ -31,9 +31,7 @@ stacks are in it; when their certificates expire is not known.`,
 			if err != nil {
 				return err
 			}
-			if err := markAbandoned(stacks); err != nil {
-				return err
-			}
+			markAbandoned(stacks)
 			if a.global.json {
 				return a.printJSON(append([]lifecycle.Listed{}, stacks...))
 			}
@@ -43,16 +41,15 @@ stacks are in it; when their certificates expire is not known.`,
 }
 
 // markAbandoned marks the ephemeral stacks of this account whose process has ended.
-func markAbandoned(stacks []lifecycle.Listed) error {
+func markAbandoned(stacks []lifecycle.Listed) {
 	ephemeral, err := local.EphemeralStacks("")
 	if err != nil {
-		return err
+		return // who has no place for them has none
 	}
 	for i := range stacks {
 		s := &stacks[i]
 		s.Abandoned = s.Owner != "" && ephemeral.Abandons(s.Stack, s.Dir)
 	}
-	return nil
 }
 
 func (a *app) printList(stacks []lifecycle.Listed, now time.Time) error {
