@@ -157,6 +157,7 @@ func (e *Engine) Close() error {
 
 // Info is what is known about an engine.
 type Info struct {
+	ID         string // of the engine, which no other one has; "" if it does not say
 	Version    string // of the engine, as "20.10.24"
 	APIVersion string // the highest it speaks, as "1.41"
 	OS, Arch   string // in Go's words, as "linux" and "amd64"
@@ -184,7 +185,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		return Info{}, fmt.Errorf("asking the Docker Engine what it is: %w", err)
 	}
 	info := Info{
-		Version: version.Version, APIVersion: version.APIVersion,
+		ID: system.Info.ID, Version: version.Version, APIVersion: version.APIVersion,
 		OS: version.Os, Arch: version.Arch, Host: remoteHost(e.host),
 	}
 	for _, option := range system.Info.SecurityOptions {

@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/compose/v5/pkg/api"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
@@ -127,7 +128,11 @@ func (e *Engine) helper(ctx context.Context, of container.InspectResponse, targe
 		return "", fmt.Errorf("nothing is mounted there as a volume")
 	}
 	created, err := e.api.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config: &container.Config{Image: of.Image, Entrypoint: []string{"/never-runs"}},
+		// With the labels of the project's command containers it is removed with
+		// the project, if this process is killed before it does that.
+		Config: &container.Config{Image: of.Image, Entrypoint: []string{"/never-runs"}, Labels: map[string]string{
+			api.ProjectLabel: of.Config.Labels[api.ProjectLabel], api.ServiceLabel: of.Config.Labels[api.ServiceLabel], api.OneoffLabel: "True",
+		}},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",
 			Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: target}},

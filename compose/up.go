@@ -225,7 +225,8 @@ type DownResult struct {
 // Down stops and removes the containers and networks of a project, those of
 // services that its files no longer name too. It goes by the labels alone, so
 // no file has to be there, and removing nothing is no error. Other projects'
-// directories are not looked at: see Foreign.
+// directories are not looked at: see Foreign. With Volumes, what is left because
+// somebody else uses it is a *[LeftError].
 func (e *Engine) Down(ctx context.Context, project string, o DownOptions) (DownResult, error) {
 	before, err := e.list(ctx, project)
 	if err != nil {
@@ -255,10 +256,22 @@ func (e *Engine) Down(ctx context.Context, project string, o DownOptions) (DownR
 	slices.Sort(result.Containers)
 	slices.Sort(result.Networks)
 	slices.Sort(result.Volumes)
-	if err != nil {
-		return result, fmt.Errorf("removing the project %q: %w", project, err)
+	if err != nil || !o.Volumes {
+		return result, removing(project, err)
 	}
-	return result, nil
+	// For the SDK what is in use is no error.
+	left, err := e.Remains(ctx, project)
+	if err == nil && len(left) > 0 {
+		err = &LeftError{Project: project, Left: left}
+	}
+	return result, removing(project, err)
+}
+
+func removing(project string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("removing the project %q: %w", project, err)
+	}
+	return err
 }
 
 func (r *DownResult) add(e Event) {

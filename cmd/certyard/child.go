@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // childError is the exit status of a command that was run in our place.
@@ -22,22 +26,27 @@ const signalBase = 128
 // that asks a program for something is forwarded, and processes that the command
 // has left behind are collected. The error is a *childError unless its status is
 // 0.
-func (a *app) runChild(command []string) error {
+func (a *app) runChild(ctx context.Context, command []string) error {
 	if err := becomeReaper(); err != nil {
 		return err
 	}
 	cmd := exec.Command(command[0], command[1:]...)
-	return a.follow(cmd, false, func() error { return reap(cmd.Process.Pid) })
+	return a.follow(ctx, cmd, func() error { return reap(cmd.Process.Pid) })
 }
 
-// follow starts a command, and forwards signals to it until wait returns, which
-// waits for it. On a terminal those that come from the keyboard reach every process
-// there by themselves.
-func (a *app) follow(cmd *exec.Cmd, terminal bool, wait func() error) error {
-	// Before the command starts, so that no signal is lost.
+// follow starts a command, unless ctx has ended, and forwards signals to it until
+// wait returns, which waits for it. On a terminal those that come from the keyboard
+// reach every process there by themselves.
+func (a *app) follow(ctx context.Context, cmd *exec.Cmd, wait func() error) error {
+	// Before the command starts, so that no signal is lost: one that has come
+	// before has ended ctx.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	terminal := onTerminal(a.stdin, a.stdout, a.stderr)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	if err := cmd.Start(); err != nil {
 		return err
@@ -55,6 +64,14 @@ func (a *app) follow(cmd *exec.Cmd, terminal bool, wait func() error) error {
 			return err
 		}
 	}
+}
+
+// onTerminal reports whether one of the streams is a terminal.
+func onTerminal(streams ...any) bool {
+	return slices.ContainsFunc(streams, func(s any) bool {
+		f, ok := s.(*os.File)
+		return ok && term.IsTerminal(int(f.Fd()))
+	})
 }
 
 // signalOf returns which signal has ended a process, 0 for none.

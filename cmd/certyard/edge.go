@@ -137,7 +137,7 @@ func (a *app) runEdge(ctx context.Context, server *edge.Server, command []string
 		defer close(served)
 		server.Serve(serving)
 	}()
-	err := a.runChild(command)
+	err := a.runChild(context.WithoutCancel(ctx), command)
 	stop()
 	server.Cut()
 	<-served

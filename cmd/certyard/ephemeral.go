@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -19,14 +17,20 @@ import (
 )
 
 // ephemeralSpec returns the spec of a stack that lasts as long as a command: under a
-// name of its own, unless a flag gives one, and on free ports, unless flags say which.
+// name of its own, unless a flag or its variable gives one, and on free ports, unless
+// they say which.
 func (a *app) ephemeralSpec(c *cli.Context) (stack.Spec, *stack.Lock, error) {
 	spec, lock, err := a.lockedSpec(c)
 	if err != nil {
 		return spec, nil, err
 	}
-	if spec.Name = local.NewName(); a.global.nameByFlag {
-		spec.Name = a.global.name
+	wanted := ""
+	if a.global.nameByFlag {
+		wanted = a.global.name
+	}
+	spec.Name = local.NewName(wanted)
+	if _, err := checkedName(spec.Name); err != nil {
+		return spec, nil, err
 	}
 	for service, flag := range map[string]string{stack.Registry: "registry-publish", stack.Builder: "builder-publish"} {
 		if !c.IsSet(flag) {
@@ -59,14 +63,23 @@ func (a *app) upEphemeral(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	// A terminal that is closed ends this as an interrupt does, and not at once; nor
+	// does a reader of our messages that has gone.
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
+	defer stop()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return a.ephemeral(ctx, spec, lifecycle.UpOptions{
+		Ready: c.Duration("ready"), Quick: c.Bool("quick"), Owner: local.Owner(), Locked: lock,
+	}, func(env []string) error { return a.runBeside(ctx, program, command, env) })
+}
+
+// ephemeral has do run in the environment of a stack that is gone afterwards.
+func (a *app) ephemeral(ctx context.Context, spec stack.Spec, opts lifecycle.UpOptions, do func(env []string) error) error {
 	stacks, err := local.EphemeralStacks("")
 	if err != nil {
 		return err
 	}
 	a.global.dir = stacks.Dir()
-	// A terminal that is closed ends this as an interrupt does, and not at once.
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
-	defer stop()
 	d, done, err := a.engineDeps(ctx, spec.Name)
 	if err != nil {
 		return err
@@ -75,14 +88,12 @@ func (a *app) upEphemeral(c *cli.Context) error {
 	engine := d.Engine.(local.Engine)
 	// What cannot be removed now, "certyard prune" tells of.
 	_, _ = stacks.Prune(ctx, engine, false)
-	claim, err := stacks.Claim(spec.Name, engine.Address())
+	claim, err := stacks.Begin(ctx, engine, spec.Name)
 	if err != nil {
 		return err
 	}
 	a.heading(spec.Name, d)
-	err = a.withStack(ctx, d, spec, lifecycle.UpOptions{
-		Ready: c.Duration("ready"), Quick: c.Bool("quick"), Owner: local.Owner(), Locked: lock,
-	}, func(env []string) error { return a.runBeside(program, command, env) })
+	err = a.withStack(ctx, d, spec, opts, do)
 	_, gone := local.Remove(context.WithoutCancel(ctx), d, claim)
 	if gone == nil {
 		return err
@@ -109,20 +120,30 @@ func (a *app) withStack(ctx context.Context, d lifecycle.Deps, spec stack.Spec, 
 	if err != nil {
 		return err
 	}
-	env := os.Environ()
+	env := append(os.Environ(), a.engineEnv()...)
 	for _, v := range vars {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	return do(env)
 }
 
-// runBeside runs a command in an environment. On a terminal its signals reach the
-// command by themselves.
-func (a *app) runBeside(program string, command, env []string) error {
+// engineEnv has a command use the engine that flags have chosen.
+func (a *app) engineEnv() []string {
+	switch {
+	case a.global.dockerHost != "":
+		return []string{"DOCKER_HOST=" + a.global.dockerHost}
+	case a.global.dockerCtx != "":
+		return []string{"DOCKER_CONTEXT=" + a.global.dockerCtx}
+	default:
+		return nil
+	}
+}
+
+// runBeside runs a command in an environment.
+func (a *app) runBeside(ctx context.Context, program string, command, env []string) error {
 	cmd := exec.Command(program, command[1:]...)
 	cmd.Args[0], cmd.Env = command[0], env
-	in, ok := a.stdin.(*os.File)
-	err := a.follow(cmd, ok && term.IsTerminal(int(in.Fd())), cmd.Wait)
+	err := a.follow(ctx, cmd, cmd.Wait)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		status := exit.ExitCode()
 		if status < 0 {
@@ -131,7 +152,7 @@ func (a *app) runBeside(program string, command, env []string) error {
 		return &childError{status}
 	}
 	if err != nil {
-		return fmt.Errorf("running %q: %w", cmp.Or(command[0], program), err)
+		return fmt.Errorf("running %q: %w", command[0], err)
 	}
 	return nil
 }

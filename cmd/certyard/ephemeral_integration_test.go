@@ -51,7 +51,7 @@ func TestIntegrationEphemeral(t *testing.T) {
 	if list := y.list(); len(list) != 1 || !list[0].Abandoned {
 		t.Errorf("after it was killed: %+v", list)
 	}
-	if out := y.run("prune", "--dry-run"); out.status != exitOK || !strings.Contains(out.stderr, "would remove "+y.name) || len(y.list()) != 1 {
+	if out := y.run("prune", "--dry-run"); out.status != exitOK || !strings.Contains(out.stderr, "would remove eph-"+y.name) || len(y.list()) != 1 {
 		t.Errorf("prune --dry-run: %+v", out)
 	}
 	// The next one of the same name removes what there is.
@@ -100,7 +100,7 @@ func (y *yard) list() []lifecycle.Listed {
 		y.t.Fatalf("list: %v, %+v", err, out)
 	}
 	for _, s := range all {
-		if s.Stack == y.name {
+		if s.Stack == "eph-"+y.name {
 			mine = append(mine, s)
 		}
 	}
@@ -118,8 +118,8 @@ func (y *yard) noneLeft(cache string) {
 		y.t.Fatal(err)
 	}
 	defer engine.Close()
-	if down, err := engine.Down(y.t.Context(), y.name, compose.DownOptions{Volumes: true}); err != nil || len(down.Networks)+len(down.Volumes) > 0 {
-		y.t.Errorf("left: %+v, %v", down, err)
+	if left, err := engine.Remains(y.t.Context(), "eph-"+y.name); err != nil || len(left) > 0 {
+		y.t.Errorf("left: %v, %v", left, err)
 	}
 	if files, err := os.ReadDir(filepath.Join(cache, "certyard", "ephemeral")); err != nil || len(files) > 0 {
 		y.t.Errorf("left on the disk: %v, %v", files, err)
@@ -175,7 +175,7 @@ func TestIntegrationEphemeralOthers(t *testing.T) {
 		}
 		y.name, other.name = seen, y.name
 	}
-	if out := left.run("prune"); out.status != exitOK || !strings.Contains(out.stderr, "removed "+left.name) {
+	if out := left.run("prune"); out.status != exitOK || !strings.Contains(out.stderr, "removed eph-"+left.name) {
 		t.Errorf("prune: %+v", out)
 	}
 	if err := running.Process.Signal(syscall.SIGTERM); err != nil {

@@ -378,6 +378,7 @@ func engineHints() []hintFor {
 			}
 		}),
 		always[*compose.VersionError]("update Docker Engine to 19.03 or later"),
+		always[*compose.LeftError]("\"docker ps -a\" shows the container that uses it; when that is gone, run the same command again"),
 		on(func(*compose.SubnetError) []string {
 			return []string{`"docker network prune" removes the networks that nobody uses; "docker network ls" shows the others`}
 		}),

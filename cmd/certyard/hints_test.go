@@ -109,6 +109,7 @@ var advised = []struct {
 	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrPermission}, "docker group"},
 	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrNotExist}, "start Docker Engine"},
 	{"compose.VersionError", &compose.VersionError{Have: "1.38", Want: "1.40"}, "19.03"},
+	{"compose.LeftError", &compose.LeftError{Project: "a", Left: []string{"volume a_data"}}, "docker ps -a"},
 	{"compose.SubnetError", &compose.SubnetError{Err: errors.New("no range")}, "docker network prune"},
 	{"compose.PortError", &compose.PortError{Service: stack.Registry, Address: "127.0.0.1:5005"}, "set registry.publish"},
 	{"compose.PortError", &compose.PortError{Service: stack.Builder, Address: "127.0.0.1:1234", Container: "kind"}, "docker stop kind"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ certificates expires, its state directory, and for an ephemeral one the process
 that it ends with. It goes by the labels of containers, so that other accounts'
 stacks are in it; when their certificates expire is not known.`,
 		Action: func(c *cli.Context) error {
-			engine, err := a.connect(c.Context, "")
+			engine, err := a.connect(c.Context)
 			if err != nil {
 				return err
 			}
@@ -111,15 +112,17 @@ func (a *app) pruneCommand() *cli.Command {
 		Description: `Removes what "certyard up --ephemeral" and Go tests have left that were killed:
 containers, networks, volumes and state directories of this account. Stacks of a
 process that runs, of other accounts, and those that are not ephemeral stay.
---older-than also removes those of this account whose state directory is not here,
-as of a container that had the engine's socket, once they are that old.`,
+--older-than also removes those that were started under the same user number and
+have no state directory here, as of a container that had the engine's socket, once
+they are that old. Whether their process runs cannot be seen then, and on an engine
+that several machines use they may be somebody else's.`,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "older-than", Usage: "also remove what has no state directory here and is older than `TIME`, as 12h or 2d"}},
 		Action: func(c *cli.Context) error {
 			older, err := a.olderThan(c)
 			if err != nil {
 				return err
 			}
-			engine, err := a.connect(c.Context, "")
+			engine, err := a.connect(c.Context)
 			if err != nil {
 				return err
 			}
@@ -134,11 +137,15 @@ as of a container that had the engine's socket, once they are that old.`,
 				more, err = ephemeral.PruneOlder(c.Context, engine, time.Now().Add(-older), a.global.dryRun)
 				pruned = append(pruned, more...)
 			}
-			if a.global.json && err == nil {
-				return a.printJSON(pruned)
+			if !a.global.json || len(pruned) == 0 && err != nil {
+				a.printPruned(pruned)
+				return err
 			}
-			a.printPruned(pruned)
-			return err
+			if err != nil {
+				a.ui.error(err, a.hintsFor(err))
+				err = errNotSeen // the document says which, and why
+			}
+			return errors.Join(err, a.printJSON(pruned))
 		},
 	}
 }

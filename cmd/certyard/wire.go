@@ -131,7 +131,7 @@ func (a *app) engineDeps(ctx context.Context, name string) (lifecycle.Deps, func
 	if err != nil {
 		return d, nil, err
 	}
-	engine, err := a.connect(ctx, d.Store.Root())
+	engine, err := a.connect(ctx)
 	if err != nil {
 		return d, nil, err
 	}
@@ -139,28 +139,13 @@ func (a *app) engineDeps(ctx context.Context, name string) (lifecycle.Deps, func
 	return d, func() { engine.Close() }, nil
 }
 
-func (a *app) connect(ctx context.Context, root string) (*compose.Engine, error) {
+func (a *app) connect(ctx context.Context) (*compose.Engine, error) {
 	if a.global.dockerHost != "" && a.global.dockerCtx != "" {
 		return nil, usagef("--docker-host and --context exclude each other")
 	}
 	return compose.Connect(ctx, compose.Options{
-		Host: a.global.dockerHost, Context: a.global.dockerCtx, ConfigDir: dockerConfigDir(root), Stderr: a.stderr,
+		Host: a.global.dockerHost, Context: a.global.dockerCtx, ConfigDir: local.DockerConfigDir(os.Getenv("DOCKER_CONFIG")), Stderr: a.stderr,
 	})
-}
-
-// dockerConfigDir returns where the docker command keeps its contexts, when
-// DOCKER_CONFIG does not say: "certyard env" points that at the stack's
-// passwords, and in such a shell the engine must still be found.
-func dockerConfigDir(root string) string {
-	dir := os.Getenv("DOCKER_CONFIG")
-	if dir == "" || dir != filepath.Join(root, stack.DirDocker) {
-		return dir
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return dir
-	}
-	return filepath.Join(home, ".docker")
 }
 
 // daemonsDir returns where the daemons for bundled images are: beside the

@@ -77,13 +77,8 @@ func realDeps(t *testing.T) (lifecycle.Deps, stack.Config) {
 
 func nothingLeft(t *testing.T, engine *compose.Engine, name string) {
 	t.Helper()
-	left, err := engine.Containers(context.Background(), name)
-	if err != nil || len(left) > 0 {
-		t.Errorf("containers left: %v, %v", left, err)
-	}
-	down, err := engine.Down(context.Background(), name, compose.DownOptions{Volumes: true})
-	if n := len(down.Networks) + len(down.Volumes); err != nil || n > 0 {
-		t.Errorf("left after down: %+v, %v", down, err)
+	if left, err := engine.Remains(context.Background(), name); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

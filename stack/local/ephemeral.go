@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -38,8 +39,18 @@ func EphemeralStacks(dir string) (Ephemeral, error) {
 	return Ephemeral{state.OpenClaims(abs)}, err
 }
 
-// NewName returns a name for an ephemeral stack that no other one has.
-func NewName() string { return "eph-" + strings.ToLower(rand.Text()[:12]) }
+// prefix begins the names of all ephemeral stacks. Nothing without it is ever taken
+// for one: what belongs to a project of such a name goes with it.
+const prefix = "eph-"
+
+// NewName returns a name for an ephemeral stack: one that no other one has, or the
+// one that is wanted, with the prefix of all.
+func NewName(wanted string) string {
+	if wanted == "" {
+		wanted = strings.ToLower(rand.Text()[:12])
+	}
+	return prefix + strings.TrimPrefix(wanted, prefix)
+}
 
 // Owner describes this process, for whoever finds a stack of it.
 func Owner() string {
@@ -61,11 +72,53 @@ type Pruned struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// Engine is a Docker Engine and where it is.
+// Engine is a Docker Engine, where it is, and what it has.
 type Engine interface {
 	lifecycle.Engine
 	lifecycle.Lister
 	Address() string
+	Remains(ctx context.Context, project string) ([]string, error)
+}
+
+// TakenError says that an engine has something of the name of an ephemeral stack.
+type TakenError struct {
+	Stack string
+	Has   []string // as compose.Engine.Remains has it
+}
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("the engine has something of the name %q already: %s", e.Stack, strings.Join(e.Has, ", "))
+}
+
+// Begin claims a name for an ephemeral stack on an engine. What the engine has of
+// the name is somebody else's, and refused with a *[TakenError].
+func (e Ephemeral) Begin(ctx context.Context, engine Engine, name string) (*state.Claim, error) {
+	id, err := identify(ctx, engine)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(name, prefix) {
+		return nil, fmt.Errorf("%q is no name of an ephemeral stack: it does not begin with %q", name, prefix)
+	}
+	claim, err := e.Claim(name, id+"\n"+engine.Address())
+	if err != nil {
+		return nil, err
+	}
+	has, err := engine.Remains(ctx, name)
+	if err == nil && len(has) > 0 {
+		err = &TakenError{Stack: name, Has: has}
+	}
+	if err != nil {
+		return nil, errors.Join(err, claim.End())
+	}
+	return claim, nil
+}
+
+// identify returns what no other engine has: the same address leads to another
+// engine on another machine, or in another container.
+func identify(ctx context.Context, engine Engine) (string, error) {
+	info, err := engine.Info(ctx)
+	return cmp.Or(info.ID, engine.Address()), err
 }
 
 // atOnce bounds how many stacks are removed side by side.
@@ -76,13 +129,16 @@ const atOnce = 4
 // removed stays for the next time. With dry nothing is removed.
 func (e Ephemeral) Prune(ctx context.Context, engine Engine, dry bool) ([]Pruned, error) {
 	claims, err := e.Abandoned()
-	out := make([]Pruned, len(claims))
-	errs := make([]error, len(claims))
+	if len(claims) == 0 {
+		return []Pruned{}, err
+	}
+	out, errs := make([]Pruned, len(claims)), make([]error, len(claims))
+	id, unknown := identify(ctx, engine)
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for i, claim := range claims {
 		g.Go(func() error {
-			out[i], errs[i] = prune(ctx, engine, claim, dry)
+			out[i], errs[i] = prune(ctx, engine, id, claim, dry || unknown != nil)
 			return nil
 		})
 	}
@@ -92,15 +148,20 @@ func (e Ephemeral) Prune(ctx context.Context, engine Engine, dry bool) ([]Pruned
 			out[i].Error = err.Error()
 		}
 	}
-	return out, errors.Join(err, errors.Join(errs...))
+	return out, errors.Join(err, unknown, errors.Join(errs...))
 }
 
-func prune(ctx context.Context, engine Engine, claim *state.Claim, dry bool) (Pruned, error) {
+func prune(ctx context.Context, engine Engine, id string, claim *state.Claim, dry bool) (Pruned, error) {
 	p := Pruned{Stack: claim.Name(), Dir: claim.Root, Removed: []string{}}
-	if claim.Note != engine.Address() {
-		p.Elsewhere = claim.Note
-	}
-	if p.Elsewhere != "" || dry {
+	on, address, _ := strings.Cut(claim.Note, "\n")
+	switch {
+	case claim.Note == "" && !exists(claim.Root):
+		// Its process was killed before it had made anything.
+		return p, claim.End()
+	case on != id || !strings.HasPrefix(p.Stack, prefix):
+		p.Elsewhere = cmp.Or(address, "unknown")
+		return p, claim.GiveUp()
+	case dry:
 		return p, claim.GiveUp()
 	}
 	d := Deps(claim.Root)
@@ -122,22 +183,23 @@ func (e Ephemeral) Abandons(name, dir string) bool {
 
 // PruneOlder removes ephemeral stacks of this account's number that are older than a
 // time, and whose state directory is not here: nobody can be asked whether their
-// process still runs.
+// process still runs, and so it may. On an engine that several machines or containers
+// use, theirs are among them.
 func (e Ephemeral) PruneOlder(ctx context.Context, engine Engine, than time.Time, dry bool) ([]Pruned, error) {
 	stacks, err := lifecycle.Stacks(ctx, engine, func(dir string) lifecycle.Store { return state.Open(dir, state.Options{}) })
 	if err != nil {
 		return nil, err
 	}
-	var out []Pruned
+	out := []Pruned{}
 	var errs []error
 	for _, s := range stacks {
-		if !strings.HasPrefix(s.Owner, ownerUID()) || !s.Created.Before(than) || exists(s.Dir) {
+		if !strings.HasPrefix(s.Owner, ownerUID()) || !s.Created.Before(than) || exists(s.Dir) || e.Held(s.Stack) {
 			continue
 		}
 		p := Pruned{Stack: s.Stack, Dir: s.Dir, Removed: []string{}}
 		if !dry {
 			down, err := engine.Down(ctx, s.Stack, compose.DownOptions{Volumes: true})
-			p.Removed = slices.Concat(down.Containers, down.Networks, down.Volumes)
+			p.Removed = slices.Concat(p.Removed, down.Containers, down.Networks, down.Volumes)
 			if err != nil {
 				p.Error = err.Error()
 				errs = append(errs, err)

@@ -12,7 +12,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/certyard/certyard/pki"
@@ -123,4 +125,19 @@ func (prover) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.B
 
 func (prover) Ready(ctx context.Context, o smoke.Options, alive func(context.Context) error) error {
 	return smoke.Ready(ctx, o, alive)
+}
+
+// DockerConfigDir returns where the docker command keeps its contexts, from the value
+// of DOCKER_CONFIG: "certyard env" points that at the passwords of a stack, and in
+// such an environment the engine must still be found. "" is for docker's own default.
+func DockerConfigDir(dir string) string {
+	root, ok := strings.CutSuffix(filepath.Clean(dir), filepath.FromSlash("/"+stack.DirDocker))
+	if _, err := os.Stat(filepath.Join(root, stack.FileState)); dir == "" || !ok || err != nil {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return dir
+	}
+	return filepath.Join(home, ".docker")
 }

@@ -61,6 +61,8 @@ func TestSubnet(t *testing.T) {
 // fakeEngine removes what it is told to, unless it fails.
 type fakeEngine struct {
 	local.Engine
+	id         string
+	has        []string
 	fails      error
 	removed    []string
 	containers []compose.Container
@@ -68,6 +70,10 @@ type fakeEngine struct {
 
 func (*fakeEngine) Address() string                               { return "unix:///here.sock" }
 func (*fakeEngine) Foreign(context.Context, string, string) error { return nil }
+
+func (e *fakeEngine) Info(context.Context) (compose.Info, error) { return compose.Info{ID: e.id}, nil }
+
+func (e *fakeEngine) Remains(context.Context, string) ([]string, error) { return e.has, nil }
 
 func (e *fakeEngine) Labelled(_ context.Context, label string) ([]compose.Container, error) {
 	if label != render.MaterialLabel {
@@ -85,9 +91,9 @@ func (e *fakeEngine) Down(_ context.Context, project string, o compose.DownOptio
 }
 
 // abandoned makes a stack whose process has ended, with files.
-func abandoned(t *testing.T, e local.Ephemeral, name, engine string) string {
+func abandoned(t *testing.T, e local.Ephemeral, name string, engine *fakeEngine) string {
 	t.Helper()
-	claim, err := e.Claim(name, engine)
+	claim, err := e.Begin(t.Context(), engine, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,34 +108,65 @@ func abandoned(t *testing.T, e local.Ephemeral, name, engine string) string {
 	return claim.Root
 }
 
-// TestPrune: what runs and what is on another engine stays, what cannot be removed is
-// tried again, and the rest is gone.
+// TestBegin: a name is refused that is no ephemeral stack's, or that the engine has
+// something of, and then nothing is left of the claim.
+func TestBegin(t *testing.T) {
+	e, err := local.EphemeralStacks(filepath.Join(t.TempDir(), "stacks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Begin(t.Context(), &fakeEngine{}, "certyard"); err == nil {
+		t.Error("a lasting stack's name was claimed")
+	}
+	_, err = e.Begin(t.Context(), &fakeEngine{has: []string{"volume eph-a_data"}}, "eph-a")
+	if taken, ok := errors.AsType[*local.TakenError](err); !ok || !slices.Equal(taken.Has, []string{"volume eph-a_data"}) {
+		t.Errorf("somebody's volumes: %v", err)
+	}
+	if names, err := e.Names(); len(names) > 0 || err != nil {
+		t.Errorf("left: %v, %v", names, err)
+	}
+	for wanted, want := range map[string]string{"a": "eph-a", "eph-a": "eph-a"} {
+		if got := local.NewName(wanted); got != want {
+			t.Errorf("%s is named %s, want %s", wanted, got, want)
+		}
+	}
+	if a, b := local.NewName(""), local.NewName(""); a == b {
+		t.Errorf("two stacks are named %s", a)
+	}
+}
+
+// TestPrune: what runs and what is on another engine stays, also one at the same
+// address; what cannot be removed is tried again, and the rest is gone.
 func TestPrune(t *testing.T) {
 	e, err := local.EphemeralStacks(filepath.Join(t.TempDir(), "stacks"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := &fakeEngine{}
-	left := abandoned(t, e, "left", here.Address())
-	abandoned(t, e, "elsewhere", "unix:///there.sock")
-	runs, err := e.Claim("runs", here.Address())
+	here := &fakeEngine{id: "here"}
+	left := abandoned(t, e, "eph-left", here)
+	abandoned(t, e, "eph-elsewhere", &fakeEngine{id: "there"})
+	early, err := e.Claim("eph-early", "") // killed before it was noted where
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"left": true, "runs": false, "nothing": false} {
-		if got := e.Abandons(name, filepath.Join(e.Dir(), name)); got != want {
-			t.Errorf("%s is abandoned: %v", name, got)
-		}
+	lasting, err := e.Claim("lasting", "here\nsomewhere")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if e.Abandons("left", "/elsewhere/left") {
-		t.Error("another directory's stack of the name is taken for ours")
+	if err := errors.Join(early.GiveUp(), lasting.GiveUp()); err != nil {
+		t.Fatal(err)
 	}
+	runs, err := e.Begin(t.Context(), here, "eph-runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	abandons(t, e)
 
-	if out, err := e.Prune(t.Context(), here, true); err != nil || len(out) != 2 || len(here.removed) > 0 {
+	if out, err := e.Prune(t.Context(), here, true); err != nil || len(out) != 4 || len(here.removed) > 0 {
 		t.Errorf("dry: %+v, %v, removed %v", out, err, here.removed)
 	}
 	here.fails = errors.New("no")
-	if out, err := e.Prune(t.Context(), here, false); !errors.Is(err, here.fails) || len(out) != 2 || !slices.ContainsFunc(out, func(p local.Pruned) bool { return p.Stack == "left" && p.Error != "" }) {
+	if out, err := e.Prune(t.Context(), here, false); !errors.Is(err, here.fails) || !slices.ContainsFunc(out, func(p local.Pruned) bool { return p.Stack == "eph-left" && p.Error != "" }) {
 		t.Errorf("failing: %+v, %v", out, err)
 	}
 	if _, err := os.Stat(left); err != nil {
@@ -137,20 +174,32 @@ func TestPrune(t *testing.T) {
 	}
 	here.fails = nil
 	out, err := e.Prune(t.Context(), here, false)
-	if err != nil || len(out) != 2 || !slices.Equal(here.removed, []string{"left"}) {
+	if err != nil || !slices.Equal(here.removed, []string{"eph-left"}) {
 		t.Errorf("%+v, %v, removed %v", out, err, here.removed)
 	}
 	for _, p := range out {
-		if (p.Stack == "elsewhere") != (p.Elsewhere == "unix:///there.sock") {
+		if stays := p.Stack == "eph-elsewhere" || p.Stack == "lasting"; stays != (p.Elsewhere != "") {
 			t.Errorf("%+v", p)
 		}
 	}
 	names, err := e.Names()
-	if slices.Sort(names); err != nil || !slices.Equal(names, []string{"elsewhere", "runs"}) {
+	if slices.Sort(names); err != nil || !slices.Equal(names, []string{"eph-elsewhere", "eph-runs", "lasting"}) {
 		t.Errorf("left are %v, %v", names, err)
 	}
 	if err := runs.End(); err != nil {
 		t.Error(err)
+	}
+}
+
+func abandons(t *testing.T, e local.Ephemeral) {
+	t.Helper()
+	for name, want := range map[string]bool{"eph-left": true, "eph-runs": false, "eph-nothing": false} {
+		if got := e.Abandons(name, filepath.Join(e.Dir(), name)); got != want {
+			t.Errorf("%s is abandoned: %v", name, got)
+		}
+	}
+	if e.Abandons("eph-left", "/elsewhere/eph-left") {
+		t.Error("another directory's stack of the name is taken for ours")
 	}
 }
 
@@ -185,5 +234,25 @@ func TestDepsAreWhole(t *testing.T) {
 	var d lifecycle.Deps = local.Deps(t.TempDir())
 	if d.Store == nil || d.Prover == nil || d.Now == nil || d.Rand == nil || d.Given == nil || d.Find == nil || d.Fetch == nil || d.Observe == nil {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestDockerConfigDir: only the directory of a stack's passwords is no place for
+// contexts.
+func TestDockerConfigDir(t *testing.T) {
+	home, root, other := t.TempDir(), t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	if err := os.WriteFile(filepath.Join(root, "state.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		"":                                    "",
+		"/somewhere":                          "/somewhere",
+		filepath.Join(root, "client/docker"):  filepath.Join(home, ".docker"),
+		filepath.Join(other, "client/docker"): filepath.Join(other, "client/docker"),
+	} {
+		if got := local.DockerConfigDir(dir); got != want {
+			t.Errorf("%q: %q, want %q", dir, got, want)
+		}
 	}
 }

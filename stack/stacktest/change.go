@@ -1,6 +1,7 @@
 package stacktest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/certyard/certyard/stack"
@@ -15,7 +16,7 @@ import (
 func (s *Stack) Rotate(t testing.TB, o lifecycle.RotateOptions) {
 	t.Helper()
 	s.mustBeSound(t)
-	res, err := lifecycle.Rotate(t.Context(), s.deps, o)
+	res, err := lifecycle.Rotate(lasting(t), s.deps, o)
 	if err == nil {
 		err = holds(res.Report)
 	}
@@ -39,7 +40,7 @@ func (s *Stack) Restart(t testing.TB, services ...string) {
 	t.Helper()
 	s.mustBeSound(t)
 	s.Stop(t, services...)
-	if err := s.up(t.Context()); err != nil {
+	if err := s.up(lasting(t)); err != nil {
 		t.Fatalf("starting stack %s again: %v", s.Name(), err)
 	}
 }
@@ -51,7 +52,7 @@ func (s *Stack) Stop(t testing.TB, services ...string) {
 	if len(services) == 0 {
 		services = []string{stack.Registry, stack.Builder}
 	}
-	if err := s.engine.Stop(t.Context(), s.Name(), services); err != nil {
+	if err := s.engine.Stop(lasting(t), s.Name(), services); err != nil {
 		t.Fatalf("stopping stack %s: %v", s.Name(), err)
 	}
 }
@@ -63,3 +64,7 @@ func (s *Stack) mustBeSound(t testing.TB) {
 		t.Fatalf("stack %s serves a certificate with a fault: Mend comes first", s.Name())
 	}
 }
+
+// lasting returns a context that has not ended when the test cleans up: a stack is
+// mended or started again then.
+func lasting(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }

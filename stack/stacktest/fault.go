@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"testing"
@@ -95,7 +96,7 @@ func (s *Stack) Fault(t testing.TB, f Fault) {
 // fault it does nothing.
 func (s *Stack) Mend(t testing.TB) {
 	t.Helper()
-	if err := s.show(t.Context(), s.sound); err != nil {
+	if err := s.show(lasting(t), s.sound); err != nil {
 		t.Fatalf("mending stack %s: %v", s.Name(), err)
 	}
 	s.sound = nil
@@ -126,12 +127,13 @@ func (s *Stack) breakServers(t testing.TB, f Fault, services []string) error {
 	if f == NotYetValid && spec.Serve == stack.ServeEdge {
 		return errors.New("the edge does not; a stack with serve: daemon can")
 	}
-	forged := map[string]*pki.KeyPair{}
+	forged, before := map[string]*pki.KeyPair{}, map[string]*pki.KeyPair{}
 	for _, service := range services {
 		like, err := s.soundPair(service)
 		if err != nil {
 			return err
 		}
+		before[service] = like
 		ca, err := s.pair(spec.Serve.PairOf(issuerOf(like)))
 		if err != nil {
 			return err
@@ -140,24 +142,19 @@ func (s *Stack) breakServers(t testing.TB, f Fault, services []string) error {
 			return err
 		}
 	}
-	return s.show(t.Context(), forged)
+	// From here on there is something to mend.
+	maps.Copy(before, s.sound)
+	s.sound = before
+	return s.show(lasting(t), forged)
 }
 
-// soundPair returns what a service shows without a fault, and keeps it for Mend.
+// soundPair returns what a service shows without a fault.
 func (s *Stack) soundPair(service string) (*pki.KeyPair, error) {
 	if kp := s.sound[service]; kp != nil {
 		return kp, nil
 	}
 	spec, _ := s.recorded()
-	kp, err := s.pair(spec.Serve.PairOf(leafOf(service)))
-	if err != nil {
-		return nil, err
-	}
-	if s.sound == nil {
-		s.sound = map[string]*pki.KeyPair{}
-	}
-	s.sound[service] = kp
-	return kp, nil
+	return s.pair(spec.Serve.PairOf(leafOf(service)))
 }
 
 // issuerOf names the CA that has signed a leaf.

@@ -35,7 +35,8 @@ type Options struct {
 	Images stack.Images
 	// Config holds everything else, as certyard.yaml has it. The name and the
 	// ports are the stack's own whatever it says; the fields above win, where
-	// they are set.
+	// they are set. Passwords are generated, and CAs are local and their keys
+	// plain: with anything else Start fails.
 	Config stack.Config
 }
 

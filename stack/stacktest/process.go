@@ -69,6 +69,7 @@ func serve(t testing.TB, leaf *shown, auth authn.Basic) string {
 	server.TLS = &tls.Config{GetConfigForClient: leaf.config, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	t.Cleanup(func() {
+		server.CloseClientConnections() // a test that has failed may not have read all
 		server.Close()
 		cancel()
 	})

@@ -2,6 +2,8 @@ package stacktest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/local"
 )
 
 const module = "github.com/certyard/certyard"
@@ -32,6 +35,9 @@ func bundle(ctx context.Context, serve stack.Serve) (compose.Bundle, error) {
 	return b, err
 }
 
+// dockerConfigDir returns where docker's contexts are.
+func dockerConfigDir() string { return local.DockerConfigDir(os.Getenv("DOCKER_CONFIG")) }
+
 // building has one process build the program once, whoever asks.
 var building struct {
 	once sync.Once
@@ -48,9 +54,10 @@ func program(ctx context.Context) (string, error) {
 	return building.file, building.err
 }
 
-// build builds certyard, for Linux, in the version that the test was compiled with,
-// and keeps it below the account's directory for caches. It is built in its own
-// module: the test's may lack what only the command needs.
+// build builds certyard, for Linux, in the version that the test's module names (a
+// workspace or a vendor directory is not looked at), and keeps it below the account's
+// directory for caches. It is built in its own module: the test's may lack what only
+// the command needs.
 func build(ctx context.Context) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -60,7 +67,9 @@ func build(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "certyard", "program")
+	// Another version, or checkout, has another source directory.
+	of := sha256.Sum256([]byte(source))
+	dir := filepath.Join(cache, "certyard", "program", hex.EncodeToString(of[:6]))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}

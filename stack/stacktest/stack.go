@@ -3,6 +3,7 @@ package stacktest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -69,7 +70,7 @@ func Start(t testing.TB, o Options) *Stack {
 
 // start starts a stack. What a failed one has made is removed.
 func start(ctx context.Context, o Options) (*Stack, error) {
-	engine, err := compose.Connect(ctx, compose.Options{})
+	engine, err := compose.Connect(ctx, compose.Options{ConfigDir: dockerConfigDir()})
 	if err != nil {
 		return nil, err
 	}
@@ -97,18 +98,27 @@ func (s *Stack) prepare(ctx context.Context) error {
 	}
 	// What cannot be removed now is none of this test's business.
 	_, _ = ephemeral.Prune(ctx, s.engine, false)
-	if s.wanted, err = s.options.spec(local.NewName()); err != nil {
+	if s.wanted, err = s.options.spec(local.NewName("")); err != nil {
 		return err
 	}
 	files, err := bundle(ctx, s.wanted.Serve)
 	if err != nil {
 		return err
 	}
-	if s.claim, err = ephemeral.Claim(s.wanted.Name, s.engine.Address()); err != nil {
+	if s.claim, err = ephemeral.Begin(ctx, s.engine, s.wanted.Name); err != nil {
 		return err
 	}
 	s.deps = local.Deps(s.claim.Root)
 	s.deps.Engine, s.deps.Bundle = s.engine, files
+	s.deps.Password = func(u stack.UserSpec) (string, error) {
+		return "", fmt.Errorf("the password of user %q is generated in a test", u.Name)
+	}
+	s.deps.Passphrase = func(stack.PKISpec, bool) ([]byte, error) {
+		return nil, errors.New("the keys of CAs are plain in a test")
+	}
+	s.deps.Remote = func(stack.RemoteSpec) (lifecycle.RemoteAuthority, error) {
+		return nil, errors.New("no other server signs in a test")
+	}
 	s.Registry.fault = func(t testing.TB, f Fault) {
 		t.Helper()
 		s.fault(t, f, stack.Registry)
@@ -215,6 +225,9 @@ func (s *Stack) remove(ctx context.Context) error {
 
 // logs returns the ends of the containers' logs.
 func (s *Stack) logs(ctx context.Context) string {
+	const limit = 20 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	var out bytes.Buffer
 	if err := s.engine.Logs(ctx, s.wanted.Name, compose.LogOptions{Tail: "40", Out: &out}); err != nil {
 		return err.Error()

@@ -1,15 +1,10 @@
 package stacktest_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -135,6 +130,10 @@ func TestIntegrationFaults(t *testing.T) {
 			push(t, s)
 			build(t, s)
 
+			t.Cleanup(func() { // the stack's own end comes after
+				s.Mend(t)
+				push(t, s)
+			})
 			s.Builder.Fault(t, stacktest.Expired)
 			push(t, s)
 			if err := buildOnce(t.Context(), s); err == nil || !strings.Contains(err.Error(), faultTexts[stacktest.Expired]) {
@@ -142,6 +141,7 @@ func TestIntegrationFaults(t *testing.T) {
 			}
 			s.Registry.Mend(t)
 			build(t, s)
+			s.Expire(t)
 		})
 	}
 }
@@ -213,9 +213,6 @@ func TestIntegrationTogether(t *testing.T) {
 	if len(names) != count || len(hosts) != 2*count {
 		t.Errorf("of %d stacks, there were %d names and %d addresses", count, len(names), len(hosts))
 	}
-	for name := range names {
-		nothingLeft(t, engine, name)
-	}
 	for host := range hosts {
 		if conn, err := net.Dial("tcp", strings.TrimPrefix(host, "tcp://")); err == nil {
 			conn.Close()
@@ -229,94 +226,16 @@ func TestIntegrationTogether(t *testing.T) {
 		stacks := make([]byte, 1<<20)
 		t.Errorf("%d goroutines, %d before\n%s", n, goroutines, stacks[:runtime.Stack(stacks, true)])
 	}
+	// Last, since it makes connections.
+	for name := range names {
+		nothingLeft(t, engine, name)
+	}
 }
 
-// nothingLeft looks for what has the labels of a project.
+// nothingLeft looks for what has the label of a project.
 func nothingLeft(t *testing.T, engine *compose.Engine, project string) {
 	t.Helper()
-	containers, err := engine.Containers(t.Context(), project)
-	if err != nil || len(containers) > 0 {
-		t.Errorf("containers of %s are left: %v, %v", project, containers, err)
+	if left, err := engine.Remains(t.Context(), project); err != nil || len(left) > 0 {
+		t.Errorf("of %s is left: %v, %v", project, left, err)
 	}
-	down, err := engine.Down(t.Context(), project, compose.DownOptions{Volumes: true})
-	if n := len(down.Networks) + len(down.Volumes); err != nil || n > 0 {
-		t.Errorf("of %s is left: %+v, %v", project, down, err)
-	}
-}
-
-// TestIntegrationKilled: what a killed test leaves, the next Start removes, and
-// nothing of a test that lives.
-func TestIntegrationKilled(t *testing.T) {
-	engine := withDocker(t)
-	alive := stacktest.Start(t, stacktest.Options{Proof: stacktest.Quick, Images: stack.ImagesBundled})
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestToBeKilled$", "-test.v")
-	child.Env = append(os.Environ(), toBeKilled+"=1")
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var left []string // name and state directory
-	for lines := bufio.NewScanner(out); left == nil && lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), toBeKilled+" "); ok {
-			left = strings.Fields(rest)
-		}
-	}
-	if err := child.Process.Kill(); err != nil {
-		t.Error(err)
-	}
-	_ = child.Wait() // it was killed
-	if len(left) != 2 {
-		t.Fatalf("the test to be killed has started no stack: %q", left)
-	}
-	if found, err := engine.Containers(t.Context(), left[0]); err != nil || len(found) != 2 {
-		t.Fatalf("the killed test left %v, %v", found, err)
-	}
-	stacktest.Start(t, stacktest.Options{Proof: stacktest.Quick, Images: stack.ImagesBundled})
-	nothingLeft(t, engine, left[0])
-	for _, file := range []string{left[1], left[1] + ".owner"} {
-		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: %v", file, err)
-		}
-	}
-	push(t, alive)
-}
-
-const toBeKilled = "CERTYARD_TO_BE_KILLED"
-
-// TestIntegrationFailed: a test that fails shows what the containers have logged, and
-// leaves nothing; a config that cannot be is said to be one.
-func TestIntegrationFailed(t *testing.T) {
-	engine := withDocker(t)
-	t.Parallel()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestToBeKilled$", "-test.v")
-	child.Env = append(os.Environ(), toBeKilled+"=fail")
-	out, err := child.CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-		t.Errorf("a test that fails ends with %v", err)
-	}
-	_, rest, _ := strings.Cut(string(out), toBeKilled+" ")
-	name, _, _ := strings.Cut(rest, " ")
-	for _, want := range []string{"the logs of stack " + name, "registry-1", "buildkit-1", "starting a stack", "is not known; want server, mutual"} {
-		if name == "" || !strings.Contains(string(out), want) {
-			t.Errorf("the output lacks %q:\n%s", want, out)
-		}
-	}
-	nothingLeft(t, engine, name)
-}
-
-// TestToBeKilled is the other process of TestIntegrationKilled, and of
-// TestIntegrationFailed.
-func TestToBeKilled(t *testing.T) {
-	if os.Getenv(toBeKilled) == "" {
-		return
-	}
-	s := stacktest.Start(t, stacktest.Options{Proof: stacktest.Quick, Images: stack.ImagesBundled})
-	fmt.Printf("\n%s %s %s\n", toBeKilled, s.Name(), s.Dir())
-	if os.Getenv(toBeKilled) == "fail" {
-		stacktest.Start(t, stacktest.Options{TLS: "nobody"})
-	}
-	<-t.Context().Done()
 }

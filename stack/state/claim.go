@@ -70,14 +70,30 @@ func (c *Claims) claim(name, note string) (*Claim, error) {
 			_ = f.Close() // nothing was written to it
 			continue
 		}
-		claim := &Claim{Root: root, Note: note, file: f}
+		if err == nil {
+			err = free(root)
+		}
 		if err == nil {
 			_, err = f.WriteString(note)
 		}
 		if err != nil {
-			return nil, errors.Join(err, claim.End())
+			return nil, errors.Join(err, os.Remove(f.Name()), unlock(f))
 		}
-		return claim, nil
+		return &Claim{Root: root, Note: note, file: f}, nil
+	}
+}
+
+// free refuses a state directory that is there: it is nobody's claim, and so no
+// stack that may go.
+func free(root string) error {
+	_, err := os.Lstat(root)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return &NotOursError{Path: root}
 	}
 }
 
@@ -87,6 +103,12 @@ func (c *Claims) make() error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
+	return c.ours()
+}
+
+// ours refuses a directory that is not this account's. One that is open to others is
+// closed.
+func (c *Claims) ours() error {
 	info, err := os.Lstat(c.dir)
 	if err != nil {
 		return err
@@ -110,6 +132,11 @@ func (c *Claims) make() error {
 // each of them, or gives it up.
 func (c *Claims) Abandoned() ([]*Claim, error) {
 	names, err := c.Names()
+	if len(names) > 0 {
+		if err := c.ours(); err != nil {
+			return nil, fmt.Errorf("looking for abandoned stacks in %s: %w", c.dir, err)
+		}
+	}
 	var out []*Claim
 	for _, name := range names {
 		claim, took := c.take(name)
@@ -141,13 +168,14 @@ func (c *Claims) Names() ([]string, error) {
 	return out, err
 }
 
-// Held reports whether a process that has not ended holds the name.
+// Held reports whether a process that has not ended holds the name, or may hold it
+// for all that can be seen.
 func (c *Claims) Held(name string) bool {
 	claim, err := c.take(name)
 	if claim != nil {
 		_ = claim.GiveUp() // it was only a question
 	}
-	return errors.Is(err, errHeld)
+	return err != nil
 }
 
 // errHeld says that the process which holds a claim has not ended.
@@ -176,7 +204,10 @@ func (c *Claims) take(name string) (*Claim, error) {
 	}
 	const enough = 4096
 	note, err := io.ReadAll(io.LimitReader(f, enough))
-	return &Claim{Root: root, Note: string(note), file: f}, err
+	if err != nil {
+		return nil, errors.Join(err, unlock(f))
+	}
+	return &Claim{Root: root, Note: string(note), file: f}, nil
 }
 
 // named reports whether a file that is locked still has its name: it has not when

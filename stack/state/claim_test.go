@@ -105,8 +105,12 @@ func TestClaimsRace(t *testing.T) {
 func claimOften(t *testing.T, claims *state.Claims, name string) {
 	for held := 0; held < 100; {
 		c, err := claims.Claim(name, "")
-		if err != nil { // somebody has looked at it this moment
+		if isLocked(err) { // somebody looks at it this moment
 			continue
+		}
+		if err != nil {
+			t.Error(err)
+			return
 		}
 		held++
 		if err := errors.Join(os.Mkdir(c.Root, 0o700), os.Remove(c.Root), c.End()); err != nil {
@@ -135,6 +139,16 @@ func TestClaimsRefuse(t *testing.T) {
 		if _, err := state.OpenClaims(others).Claim("one", ""); err == nil {
 			t.Error("a directory of somebody else's was written to")
 		}
+	}
+	there := state.OpenClaims(filepath.Join(dir, "there"))
+	if err := os.MkdirAll(filepath.Join(there.Dir(), "one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Claim("one", ""); err == nil {
+		t.Error("a directory that is there was claimed")
+	}
+	if names, err := there.Names(); len(names) > 0 || err != nil {
+		t.Errorf("left: %v, %v", names, err)
 	}
 	open := filepath.Join(dir, "open")
 	if err := errors.Join(os.Mkdir(open, 0o777), os.Chmod(open, 0o777)); err != nil {
