@@ -131,7 +131,7 @@ func (e *Engine) helper(ctx context.Context, of container.InspectResponse, targe
 		// With the labels of the project's command containers it is removed with
 		// the project, if this process is killed before it does that.
 		Config: &container.Config{Image: of.Image, Entrypoint: []string{"/never-runs"}, Labels: map[string]string{
-			api.ProjectLabel: of.Config.Labels[api.ProjectLabel], api.ServiceLabel: of.Config.Labels[api.ServiceLabel], api.OneoffLabel: "True",
+			api.ProjectLabel: of.Config.Labels[api.ProjectLabel], api.ServiceLabel: of.Config.Labels[api.ServiceLabel], api.OneoffLabel: "True", api.ConfigHashLabel: "helper",
 		}},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,6 +164,40 @@ func TestIntegrationDownRemovesOrphans(t *testing.T) {
 		All: true, Filters: make(client.Filters).Add("label", api.ProjectLabel+"="+p.name)})
 	if err != nil || len(left.Items) != 0 {
 		t.Errorf("%d containers are left (%v)", len(left.Items), err)
+	}
+}
+
+// Down with volumes removes what a run has left that was killed while it handed a
+// volume over, and says what is left because somebody else uses it.
+func TestIntegrationDownInUse(t *testing.T) {
+	e := dockerEngine(t)
+	img := idleImage(t, e)
+	p := newProject(t, e)
+	p.up("services: {a: {image: '"+img+"', volumes: ['data:/srv']}}\nvolumes: {data: {}}\n", UpOptions{})
+	of, err := e.api.ContainerInspect(t.Context(), p.containers()["a"].ID, client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.helper(t.Context(), of.Container, "/srv"); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := e.api.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Name: p.name + "-foreign", Config: &container.Config{Image: img}, HostConfig: &container.HostConfig{Binds: []string{p.name + "_data:/srv"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.removeHelper(context.Background(), foreign.ID) }) // if the test fails before
+	_, err = e.Down(t.Context(), p.name, DownOptions{Volumes: true})
+	if left, ok := errors.AsType[*LeftError](err); !ok || !slices.Equal(left.Left, []string{"volume " + p.name + "_data"}) {
+		t.Errorf("with a volume in use: %v", err)
+	}
+	e.removeHelper(t.Context(), foreign.ID)
+	if result, err := e.Down(t.Context(), p.name, DownOptions{Volumes: true}); err != nil || !slices.Equal(result.Volumes, []string{p.name + "_data"}) {
+		t.Errorf("then: %+v, %v", result, err)
+	}
+	if left, err := e.Remains(t.Context(), p.name); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 
