@@ -46,6 +46,7 @@ check: ## formatting, vet, modules, staticcheck
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	cd compose/daemons && $(GO) mod tidy -diff
+	cd scripts/bench/testcontainers && $(GO) mod tidy -diff
 	$(GO) tool staticcheck ./...
 
 golden: ## rewrite the golden files of rendering and of the command line
