@@ -60,7 +60,7 @@ func run(ctx context.Context, binary string, runs int) (err error) {
 	if err != nil {
 		return err
 	}
-	yard, err := newYard(binary, tmp)
+	yard, err := newYard(ctx, binary, tmp)
 	if err != nil {
 		return err
 	}
