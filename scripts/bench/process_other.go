@@ -9,4 +9,4 @@ import (
 
 func ownGroup(*exec.Cmd) {}
 
-func ownTime() time.Duration { return 0 }
+func ownTime() (user, system time.Duration) { return 0, 0 }

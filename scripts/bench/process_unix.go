@@ -15,11 +15,12 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 }
 
-// ownTime returns what this process has used of the processors.
-func ownTime() time.Duration {
+// ownTime returns what this process, and the kernel for it, has used of the
+// processors.
+func ownTime() (user, system time.Duration) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
+		return 0, 0
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 }
