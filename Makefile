@@ -46,6 +46,7 @@ check: ## formatting, vet, modules, staticcheck
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	cd compose/daemons && $(GO) mod tidy -diff
+	cd scripts/bench/testcontainers && $(GO) mod tidy -diff
 	$(GO) tool staticcheck ./...
 
 golden: ## rewrite the golden files of rendering and of the command line
@@ -54,6 +55,7 @@ golden: ## rewrite the golden files of rendering and of the command line
 bench: build daemons ## print the numbers: medians beside docker compose and other tools
 	$(GO) run ./scripts/bench
 	$(GO) run ./scripts/bench -edge -runs 3
+	$(GO) run ./scripts/bench -stacks -runs 3
 	$(GO) test ./pki -run '^$$' -bench . -benchtime 2s
 	$(GO) test ./stack/stacktest -run '^$$' -bench . -benchtime 2s
 	$(MAKE) bench-issue

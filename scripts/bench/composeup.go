@@ -21,7 +21,7 @@ func composeUp(ctx context.Context, compose string, y *yard, ports []int) (sampl
 	roots.AppendCertsFromPEM(pem)
 
 	start := time.Now()
-	s, _, err := command(ctx, y.dir(), nil, compose, "-f", "compose.yaml", "up", "-d")
+	s, _, err := y.measured(ctx, y.dir(), compose, "-f", "compose.yaml", "up", "-d")
 	if err != nil {
 		return s, err
 	}

@@ -64,13 +64,18 @@ func (s *served) memory(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "RssAnon:"); ok { // proc_pid_status(5)
+	return kilobytes(string(data), "RssAnon")
+}
+
+// kilobytes returns the bytes of a line of proc_pid_status(5).
+func kilobytes(status, name string) (int64, error) {
+	for line := range strings.Lines(status) {
+		if text, ok := strings.CutPrefix(line, name+":"); ok {
 			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("reading the memory of the edge: the kernel does not say")
+	return 0, fmt.Errorf("reading the memory of a container: the kernel does not tell its %s", name)
 }
 
 func docker(ctx context.Context, args ...string) (string, error) {

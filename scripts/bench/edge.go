@@ -54,7 +54,7 @@ func runEdge(ctx context.Context, binary string, runs int) (err error) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		y, err := newYard(binary, dir)
+		y, err := newYard(ctx, binary, dir)
 		if err != nil {
 			return err
 		}

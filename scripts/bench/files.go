@@ -62,9 +62,6 @@ func (m fileMaker) run(ctx context.Context, dir string, n names) (sample, error)
 		"PASSWORD=gDfGxZFsSI1XWcYl2gLYqWv0v5rKS3ZcZ4RzWGfKf0M", // as long as a generated one
 	}, m.env...)
 	s, _, err := command(ctx, dir, env, "sh", "-euc", m.script, m.tool+".sh")
-	// Linux counts what bench itself held when it forked, which is more than
-	// these tools need.
-	s.peak = 0
 	return s, err
 }
 

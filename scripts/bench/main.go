@@ -5,6 +5,7 @@
 //	make bench
 //	go run ./scripts/bench -runs 21
 //	go run ./scripts/bench -edge -runs 3
+//	go run ./scripts/bench -stacks -runs 3 -most 32
 //
 // It needs what "make up" needs, and for the peers openssl and htpasswd. The
 // other tools it builds once into ${CERTYARD_CACHE:-~/.cache/certyard}/tools.
@@ -24,8 +25,10 @@ func main() {
 	runs := flag.Int("runs", 7, "measure everything `N` times, after one run that does not count")
 	binary := flag.String("binary", "bin/certyard", "measure the certyard in `FILE`; its daemons are beside it")
 	edge := flag.Bool("edge", false, "measure TLS in the edge beside TLS in the daemons")
+	stacks := flag.Bool("stacks", false, "measure stacks of tests, one and many at once")
+	most := flag.Int("most", 32, "with -stacks, start up to `N` stacks at once")
 	flag.Parse()
-	if *runs < 1 || flag.NArg() > 0 {
+	if *runs < 1 || *most < 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -33,8 +36,11 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	measure := run
-	if *edge {
+	switch {
+	case *edge:
 		measure = runEdge
+	case *stacks:
+		measure = func(ctx context.Context, binary string, runs int) error { return runStacks(ctx, binary, runs, *most) }
 	}
 	err := measure(ctx, *binary, *runs)
 	stop()
@@ -60,7 +66,7 @@ func run(ctx context.Context, binary string, runs int) (err error) {
 	if err != nil {
 		return err
 	}
-	yard, err := newYard(binary, tmp)
+	yard, err := newYard(ctx, binary, tmp)
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,9 @@
 package main
 
 import (
-	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
+	"time"
 )
 
 // ownGroup keeps the terminal's interrupt from cmd, so that it gets exactly one,
@@ -16,15 +15,12 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 }
 
-// peakMemory returns the largest resident set of the process or of one that it
-// waited for, in bytes.
-func peakMemory(state *os.ProcessState) int64 {
-	usage, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
+// ownTime returns what this process, and the kernel for it, has used of the
+// processors.
+func ownTime() (user, system time.Duration) {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0, 0
 	}
-	if runtime.GOOS == "darwin" { // getrusage(2): bytes there, kilobytes elsewhere
-		return int64(usage.Maxrss)
-	}
-	return int64(usage.Maxrss) << 10
+	return time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 }

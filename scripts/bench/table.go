@@ -136,6 +136,14 @@ func times(samples []sample) []time.Duration {
 	return out
 }
 
+func processorTimes(samples []sample) []time.Duration {
+	var out []time.Duration
+	for _, s := range samples {
+		out = append(out, s.cpu)
+	}
+	return out
+}
+
 func median(d []time.Duration) time.Duration {
 	s := slices.Sorted(slices.Values(d))
 	if n := len(s); n%2 == 0 {

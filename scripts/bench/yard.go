@@ -14,18 +14,25 @@ import (
 // own, on ports that are free.
 type yard struct {
 	binary, daemons string
+	usage           string // the program that measures others
 	tmp, name       string
 	upFlags         []string
 }
 
 // newYard copies the binary, so that a build meanwhile does not change what is
 // measured.
-func newYard(binary, tmp string) (*yard, error) {
+func newYard(ctx context.Context, binary, tmp string) (*yard, error) {
 	daemons, err := filepath.Abs(filepath.Join(filepath.Dir(binary), "daemons"))
 	if err != nil {
 		return nil, err
 	}
-	y := &yard{binary: filepath.Join(tmp, "certyard"), daemons: daemons, tmp: tmp, name: fmt.Sprintf("certyard-bench-%d", os.Getpid())}
+	y := &yard{
+		binary: filepath.Join(tmp, "certyard"), daemons: daemons, usage: filepath.Join(tmp, "usage"),
+		tmp: tmp, name: fmt.Sprintf("certyard-bench-%d", os.Getpid()),
+	}
+	if _, _, err := command(ctx, "", nil, "go", "build", "-o", y.usage, "./scripts/bench/usage"); err != nil {
+		return nil, err
+	}
 	return y, copyProgram(y.binary, binary)
 }
 
@@ -55,7 +62,28 @@ func (y *yard) args(command ...string) []string {
 }
 
 func (y *yard) certyard(ctx context.Context, args ...string) (sample, []byte, error) {
-	return command(ctx, y.tmp, []string{"CERTYARD_DAEMONS=" + y.daemons}, y.binary, args...)
+	return y.measured(ctx, y.tmp, y.binary, args...)
+}
+
+func (y *yard) env() []string { return []string{"CERTYARD_DAEMONS=" + y.daemons} }
+
+// measured is command with all that a sample has.
+func (y *yard) measured(ctx context.Context, dir, program string, args ...string) (sample, []byte, error) {
+	file := filepath.Join(y.tmp, "usage.json")
+	s, out, err := command(ctx, dir, y.env(), y.usage, append([]string{file, program}, args...)...)
+	if err != nil {
+		return s, out, err
+	}
+	var usage struct {
+		Took time.Duration `json:"took_ns"`
+		CPU  time.Duration `json:"cpu_ns"`
+		Peak int64         `json:"peak_bytes"`
+	}
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(data, &usage)
+	}
+	return sample{took: usage.Took, cpu: usage.CPU, peak: usage.Peak}, out, err
 }
 
 // upResult is what bench reads of what "up" reports.
@@ -65,6 +93,9 @@ type upResult struct {
 		Registry service `json:"registry"`
 		Builder  service `json:"builder"`
 	} `json:"spec"`
+	Facts struct {
+		Images map[string]string `json:"images"` // by service
+	} `json:"facts"`
 }
 
 // stepTimes is what the steps of an up took, in their order.
