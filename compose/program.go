@@ -156,7 +156,7 @@ func (e *Engine) with(ctx context.Context, base string, p Program, before []stri
 // commit makes an image from a container that never runs.
 func (e *Engine) commit(ctx context.Context, base, ref, file string, d daemon, change string) error {
 	created, err := e.api.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config:     &container.Config{Image: base},
+		Config:     &container.Config{Image: base, Labels: map[string]string{helperLabel: helperYes}},
 		HostConfig: &container.HostConfig{NetworkMode: "none"},
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func (e *Engine) commit(ctx context.Context, base, ref, file string, d daemon, c
 		return err
 	}
 	_, err = e.api.ContainerCommit(ctx, created.ID, client.ContainerCommitOptions{
-		Reference: ref, Comment: "certyard", Changes: []string{change}, NoPause: true,
+		Reference: ref, Comment: "certyard", Changes: []string{change, "LABEL " + helperLabel + "=" + helperNo}, NoPause: true,
 	})
 	return err
 }

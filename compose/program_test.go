@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -10,6 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 )
 
 // programFile writes the idle program into a directory of its own.
@@ -82,6 +87,10 @@ func TestIntegrationProgram(t *testing.T) {
 	} else {
 		removeImage(t, e, other)
 	}
+	img, err := e.api.ImageInspect(t.Context(), added)
+	if err != nil || img.Config.Labels[helperLabel] != helperNo {
+		t.Errorf("containers of the image would be taken for helpers: %v, %v", img.Config, err)
+	}
 	project := newProject(t, e)
 	project.up("services: {alone: {image: '"+got[0].Ref+"', command: [edge], user: '65532', read_only: true, environment: [ARGS=1]}, both: {image: '"+added+"', command: [serve], environment: [ARGS=1]}}", UpOptions{})
 	for service, want := range map[string]string{
@@ -94,6 +103,39 @@ func TestIntegrationProgram(t *testing.T) {
 	containers, err := e.Containers(t.Context(), project.name)
 	if err != nil || len(containers) != 2 {
 		t.Errorf("%v, %v", containers, err)
+	}
+}
+
+// TestIntegrationSweepHelpers: what was left long ago is removed, with its volumes, and
+// what may be in use stays, as does what runs.
+func TestIntegrationSweepHelpers(t *testing.T) {
+	e := dockerEngine(t)
+	image, mine := idleImage(t, e), unique() // other tests have helpers too
+	made := map[string]string{}
+	for _, name := range []string{"helper", "runs"} {
+		c, err := e.api.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+			Config: &container.Config{Image: image, Labels: map[string]string{helperLabel: mine}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[name] = c.ID
+		t.Cleanup(func() { e.removeHelper(context.Background(), c.ID) })
+	}
+	if _, err := e.api.ContainerStart(t.Context(), made["runs"], client.ContainerStartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		before time.Time
+		left   int
+	}{{time.Now().Add(-time.Hour), 2}, {time.Now().Add(time.Hour), 1}} {
+		if err := e.sweepHelpers(t.Context(), mine, c.before); err != nil {
+			t.Error(err)
+		}
+		list, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", helperLabel+"="+mine)})
+		if err != nil || len(list.Items) != c.left || list.Items[0].ID != made["runs"] && c.left == 1 {
+			t.Errorf("of those before %v, %d are left, want %d: %v", c.before, len(list.Items), c.left, err)
+		}
 	}
 }
 

@@ -78,6 +78,7 @@ type Engine interface {
 	lifecycle.Lister
 	Address() string
 	Remains(ctx context.Context, project string) ([]string, error)
+	SweepHelpers(ctx context.Context, before time.Time) error
 }
 
 // TakenError says that an engine has something of the name of an ephemeral stack.
@@ -124,11 +125,18 @@ func identify(ctx context.Context, engine Engine) (string, error) {
 // atOnce bounds how many stacks are removed side by side.
 const atOnce = 4
 
+// helperLife is more than a process needs that makes an image.
+const helperLife = 5 * time.Minute
+
 // Prune removes every stack of this account on an engine whose process has ended:
-// its containers, networks and volumes, and its state directory. What cannot be
-// removed stays for the next time. With dry nothing is removed.
+// its containers, networks and volumes, and its state directory; and what killed
+// processes have left of making images. What cannot be removed stays for the next
+// time. With dry nothing is removed.
 func (e Ephemeral) Prune(ctx context.Context, engine Engine, dry bool) ([]Pruned, error) {
 	claims, err := e.Abandoned()
+	if !dry {
+		err = errors.Join(err, engine.SweepHelpers(ctx, time.Now().Add(-helperLife)))
+	}
 	if len(claims) == 0 {
 		return []Pruned{}, err
 	}

@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -72,6 +73,13 @@ func (*fakeEngine) Address() string                               { return "unix
 func (*fakeEngine) Foreign(context.Context, string, string) error { return nil }
 
 func (e *fakeEngine) Info(context.Context) (compose.Info, error) { return compose.Info{ID: e.id}, nil }
+
+func (*fakeEngine) SweepHelpers(_ context.Context, before time.Time) error {
+	if age := time.Since(before); age < time.Minute || age > time.Hour {
+		return fmt.Errorf("helpers of %v", age)
+	}
+	return nil
+}
 
 func (e *fakeEngine) Remains(context.Context, string) ([]string, error) { return e.has, nil }
 
