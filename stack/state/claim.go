@@ -234,7 +234,11 @@ func (c *Claim) End() error {
 		return errors.Join(err, c.GiveUp())
 	}
 	// While the lock is held: who has the file open finds that it has no name.
-	return errors.Join(os.Remove(c.file.Name()), c.GiveUp())
+	err := os.Remove(c.file.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // somebody has cleaned up the whole directory
+	}
+	return errors.Join(err, c.GiveUp())
 }
 
 // GiveUp leaves the state directory to whoever looks for the abandoned.

@@ -62,6 +62,18 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// TestClaimsGone: who removes everything while a claim is held has ended it.
+func TestClaimsGone(t *testing.T) {
+	claims := state.OpenClaims(filepath.Join(t.TempDir(), "claims"))
+	c, err := claims.Claim("one", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.RemoveAll(claims.Dir()), c.End()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClaimsRace: of many that claim, and many that look for the abandoned
 // meanwhile, each claim is held by one at any time, and nothing is left.
 func TestClaimsRace(t *testing.T) {
