@@ -29,7 +29,7 @@
 //	}
 //
 // [Shared] is one stack for all tests of a package. Options.Proof is [Quick] where a
-// test need not know that every refusal works: it starts in half of the time.
+// test need not know that every refusal works, and starts sooner.
 //
 // Both kinds of registry are a [RegistryServer], and have a Fault: a certificate that
 // has expired, is not valid yet, has another name or comes from another CA, for tests
