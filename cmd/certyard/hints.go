@@ -20,6 +20,7 @@ import (
 	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/smoke"
 	"github.com/certyard/certyard/stack/state"
 )
@@ -330,6 +331,7 @@ func authorityHints() []hintFor {
 
 func stateHints() []hintFor {
 	return []hintFor{
+		always[*local.TakenError]("choose another --name; or remove what has that name, if nobody needs it"),
 		always[*state.LockedError]("wait until it has finished, and run the command again"),
 		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),
 		on(func(e *state.KeyExistsError) []string {

@@ -23,6 +23,7 @@ import (
 	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/local"
 	"github.com/certyard/certyard/stack/smoke"
 	"github.com/certyard/certyard/stack/state"
 )
@@ -109,6 +110,7 @@ var advised = []struct {
 	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrPermission}, "docker group"},
 	{"compose.DaemonError", &compose.DaemonError{Err: fs.ErrNotExist}, "start Docker Engine"},
 	{"compose.VersionError", &compose.VersionError{Have: "1.38", Want: "1.40"}, "19.03"},
+	{"stack/local.TakenError", &local.TakenError{Stack: "eph-a", Has: []string{"volume eph-a_data"}}, "another --name"},
 	{"compose.LeftError", &compose.LeftError{Project: "a", Left: []string{"volume a_data"}}, "docker ps -a"},
 	{"compose.SubnetError", &compose.SubnetError{Err: errors.New("no range")}, "docker network prune"},
 	{"compose.PortError", &compose.PortError{Service: stack.Registry, Address: "127.0.0.1:5005"}, "set registry.publish"},
@@ -229,7 +231,7 @@ func TestEveryErrorHasAHint(t *testing.T) {
 	for _, c := range advised {
 		known[c.name] = true
 	}
-	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "compose")
+	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "stack/local", "compose")
 	if len(declared) < 35 {
 		t.Fatalf("found only %d errors: %q", len(declared), declared)
 	}

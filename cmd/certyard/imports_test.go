@@ -35,6 +35,7 @@ var ours = map[string][]string{
 	"stack/stacktest":       {"pki", "pki/pkitest", "stack", "stack/htpasswd", "stack/lifecycle", "stack/local", "stack/smoke", "stack/state", "compose"}, // for tests
 	"stack/lifecycle":       {"pki", "stack", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "compose"},
 	"compose":               {},
+	"compose/composetest":   {"compose"}, // for tests
 	"cmd/certyard":          {"pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "stack/local", "compose"},
 }
 
@@ -266,7 +267,7 @@ var uses = []struct {
 	{
 		[]string{"os.Getenv", "os.LookupEnv", "os.Environ"},
 		func(s source) bool {
-			return s.dir == "cmd/certyard" || s.dir == "compose" || s.dir == "pki/remote/remotetest" || s.path == "stack/stacktest/program.go"
+			return s.dir == "cmd/certyard" || s.dir == "compose" || s.dir == "compose/composetest" || s.dir == "pki/remote/remotetest" || s.path == "stack/stacktest/program.go"
 		},
 		"the environment is read in cmd",
 	},

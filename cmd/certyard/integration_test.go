@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/stack"
 )
 
@@ -65,14 +65,7 @@ type yard struct {
 // required. The stack is taken down when the test ends.
 func newYard(t *testing.T) *yard {
 	t.Helper()
-	engine, err := compose.Connect(t.Context(), compose.Options{})
-	if err != nil || testing.Short() {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatalf("Docker is required: %v", err)
-		}
-		t.Skipf("needs Docker: %v", err)
-	}
-	engine.Close()
+	composetest.Connect(t)
 	file, err := program()
 	if err != nil {
 		t.Fatal(err)

@@ -150,8 +150,9 @@ goes on. Exits with 3 when everything was done and the proof does not hold.
 
 runs a command in the environment of a stack of its own: under another name,
 on free ports, and gone with all that it held when the command ends, whose
-exit status is passed on. Any number of them may run at once. What is left
-by one that was killed, the next one removes, or "certyard prune".`,
+exit status is passed on. Any number of them may run at once. Its files are
+below your directory for caches, whatever --dir says. What is left by one
+that was killed, the next one removes, or "certyard prune".`,
 		ArgsUsage: "[--ephemeral -- COMMAND...]",
 		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()),
 			&cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"},

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/stack"
 )
 
@@ -27,7 +28,7 @@ type ownEngine struct {
 // newEngine starts one, which is gone with the test.
 func newEngine(t *testing.T) *ownEngine {
 	t.Helper()
-	connect(t) // skips where there is no Docker
+	composetest.Connect(t) // skips where there is no Docker
 	if os.Geteuid() != 0 {
 		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
 			t.Fatal("needs root, for a Docker Engine of its own")
@@ -178,6 +179,13 @@ func (e *ownEngine) owns(process string) bool {
 // certyard runs the command in the engine's network, and returns what it said.
 func (e *ownEngine) certyard(ctx context.Context, args ...string) (string, error) {
 	e.t.Helper()
+	out, err := e.command(ctx, append([]string{"--dir", e.at("stacks")}, args...)...).CombinedOutput()
+	return string(out), err
+}
+
+// command prepares the command for the engine's network.
+func (e *ownEngine) command(ctx context.Context, args ...string) *exec.Cmd {
+	e.t.Helper()
 	file, err := program()
 	if err != nil {
 		e.t.Fatal(err)
@@ -186,11 +194,10 @@ func (e *ownEngine) certyard(ctx context.Context, args ...string) (string, error
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	args = e.inside(append([]string{file, "--docker-host", e.host(), "--dir", e.at("stacks")}, args...)...)
+	args = e.inside(append([]string{file, "--docker-host", e.host()}, args...)...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "CERTYARD_DAEMONS="+daemons)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return cmd
 }
 
 // TestIntegrationEngineRestart: after the engine was stopped the stack comes back

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,22 +41,12 @@ func TestIntegrationEphemeralEngine(t *testing.T) {
 // has it end.
 func (e *ownEngine) ephemeral() (command *exec.Cmd, goOn func()) {
 	e.t.Helper()
-	file, err := program()
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	daemons, err := filepath.Abs("../../bin/daemons")
-	if err != nil {
-		e.t.Fatal(err)
-	}
 	in, hold, err := os.Pipe()
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	defer in.Close()
-	args := e.inside(file, "--docker-host", e.host(), "up", "--ephemeral", "--quick", "--images", "bundled", "--", "sh", "-c", "echo runs; cat")
-	command = exec.CommandContext(e.t.Context(), args[0], args[1:]...)
-	command.Env = append(os.Environ(), "CERTYARD_DAEMONS="+daemons)
+	command = e.command(e.t.Context(), "up", "--ephemeral", "--quick", "--images", "bundled", "--", "sh", "-c", "echo runs; cat")
 	var log strings.Builder
 	command.Stdin, command.Stderr = in, &log
 	out, err := command.StdoutPipe()

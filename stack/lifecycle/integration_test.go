@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack"
@@ -24,26 +25,11 @@ import (
 	"github.com/certyard/certyard/stack/state"
 )
 
-// connect returns the machine's engine, or skips without one. Where Docker is
-// required, as in CI, its absence fails the test.
-func connect(t *testing.T) *compose.Engine {
-	t.Helper()
-	engine, err := compose.Connect(t.Context(), compose.Options{})
-	if err != nil || testing.Short() {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatalf("Docker is required: %v", err)
-		}
-		t.Skipf("needs Docker: %v", err)
-	}
-	t.Cleanup(func() { engine.Close() })
-	return engine
-}
-
 // realDeps returns the dependencies of a real stack with a name of its own,
 // which is taken down, and found to be gone, when the test ends.
 func realDeps(t *testing.T) (lifecycle.Deps, stack.Config) {
 	t.Helper()
-	engine := connect(t)
+	engine := composetest.Connect(t)
 	name := fmt.Sprintf("certyard-test-%s", strings.ToLower(rand.Text()[:10]))
 	daemons, err := filepath.Abs("../../bin/daemons")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/stacktest"
 )
@@ -17,7 +18,7 @@ import (
 // TestIntegrationKilled: what a killed test leaves, the next Start removes, and
 // nothing of a test that lives.
 func TestIntegrationKilled(t *testing.T) {
-	engine := withDocker(t)
+	engine := composetest.Connect(t)
 	alive := stacktest.Start(t, stacktest.Options{Proof: stacktest.Quick, Images: stack.ImagesBundled})
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestToBeKilled$", "-test.v")
 	child.Env = append(os.Environ(), toBeKilled+"=1")
@@ -59,7 +60,7 @@ const toBeKilled = "CERTYARD_TO_BE_KILLED"
 // TestIntegrationFailed: a test that fails shows what the containers have logged, and
 // leaves nothing; a config that cannot be is said to be one.
 func TestIntegrationFailed(t *testing.T) {
-	engine := withDocker(t)
+	engine := composetest.Connect(t)
 	t.Parallel()
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestToBeKilled$", "-test.v")
 	child.Env = append(os.Environ(), toBeKilled+"=fail")

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/certyard/certyard/compose/composetest"
 )
 
 // TestReadme: the test that the README shows is the one that is run.
@@ -29,7 +31,7 @@ func TestReadme(t *testing.T) {
 // TestIntegrationOutside runs a test of another module, as its authors do. It prints
 // nothing but that it passed; what it leaves, TestMain sees.
 func TestIntegrationOutside(t *testing.T) {
-	withDocker(t)
+	composetest.Connect(t)
 	t.Parallel()
 	root, err := filepath.Abs("../..")
 	if err != nil {

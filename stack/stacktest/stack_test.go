@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -20,30 +19,16 @@ import (
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/stacktest"
 )
 
-// withDocker skips without an engine. Where Docker is required, as in CI, its
-// absence fails the test.
-func withDocker(t *testing.T) *compose.Engine {
-	t.Helper()
-	engine, err := compose.Connect(t.Context(), compose.Options{})
-	if err != nil || testing.Short() {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatalf("Docker is required: %v", err)
-		}
-		t.Skipf("needs Docker: %v", err)
-	}
-	t.Cleanup(func() { engine.Close() })
-	return engine
-}
-
 // TestIntegrationStart: a stack for a test, used as its clients use it, in every
 // combination of who proves itself and where TLS ends.
 func TestIntegrationStart(t *testing.T) {
-	withDocker(t)
+	composetest.Connect(t)
 	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
 		for _, tls := range []stack.BuilderTLS{stack.TLSServer, stack.TLSMutual} {
 			t.Run(string(serve)+"-"+string(tls), func(t *testing.T) {
@@ -109,7 +94,7 @@ func buildOnce(ctx context.Context, s *stacktest.Stack) error {
 // TestIntegrationFaults: each fault is seen by clients as what it is, on both
 // servers and on one of them, and is gone when it is mended, with the same key.
 func TestIntegrationFaults(t *testing.T) {
-	withDocker(t)
+	composetest.Connect(t)
 	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
 		t.Run(string(serve), func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +142,7 @@ var faultTexts = map[stacktest.Fault]string{
 // TestIntegrationChange: what is rotated is what the stack hands out afterwards, and
 // a stack that was stopped comes back with what it held.
 func TestIntegrationChange(t *testing.T) {
-	withDocker(t)
+	composetest.Connect(t)
 	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{TLS: stack.TLSMutual, Proof: stacktest.Quick, Images: stack.ImagesBundled})
 	push(t, s)
@@ -193,7 +178,7 @@ func TestIntegrationChange(t *testing.T) {
 // TestIntegrationTogether: stacks that start at once have names and ports of their
 // own, and nothing of them is left.
 func TestIntegrationTogether(t *testing.T) {
-	engine := withDocker(t)
+	engine := composetest.Connect(t)
 	const count = atOnce
 	var mu sync.Mutex
 	names, hosts := map[string]bool{}, map[string]bool{}
