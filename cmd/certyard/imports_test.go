@@ -26,6 +26,7 @@ var ours = map[string][]string{
 	"stack":                 {"pki", "stack/strict"},
 	"stack/edge":            {"pki", "stack/strict"},
 	"stack/strict":          {},
+	"stack/lint":            {"pki", "stack/strict"},
 	"stack/htpasswd":        {"pki", "stack"},
 	"stack/render":          {"pki", "stack"},
 	"stack/state":           {"pki", "stack"},
@@ -52,28 +53,32 @@ var owners = map[string][]string{
 	"golang.org/x/crypto":                 {"stack/htpasswd"},
 	"golang.org/x/sys":                    {"stack/state", "cmd/certyard/reaper_linux.go"},
 
-	"github.com/moby/buildkit":                    {"stack/smoke", "stack/stacktest/builder.go"},
-	"google.golang.org/grpc":                      {"stack/smoke"},
-	"github.com/opencontainers/go-digest":         {"stack/smoke"},
-	"github.com/opencontainers/image-spec":        {"stack/smoke"},
-	"golang.org/x/sync":                           {"stack/smoke", "stack/lifecycle", "stack/local", "compose", "pki"},
-	"github.com/compose-spec/compose-go":          {"compose"},
-	"github.com/compose-spec/compose-go/v2/types": {"compose", "stack/lifecycle"},
-	"github.com/docker":                           {"compose"},
-	"github.com/moby/moby":                        {"compose"},
-	"github.com/containerd/errdefs":               {"compose"},
-	"github.com/distribution/reference":           {"compose"},
-	"github.com/google/go-containerregistry":      {"compose", "stack/stacktest"},
-	"github.com/distribution/distribution":        {"stack/stacktest"},
-	"github.com/sirupsen/logrus":                  {"stack/stacktest"}, // what distribution logs with
-	"github.com/spf13/pflag":                      {"compose"},         // in the signature of docker/cli's flags
+	"github.com/moby/buildkit":                      {"stack/smoke", "stack/stacktest/builder.go"},
+	"github.com/moby/buildkit/cmd/buildkitd/config": {"stack/lint"},
+	"github.com/moby/buildkit/util/resolver/config": {"stack/lint"},
+	"github.com/pelletier/go-toml":                  {"stack/lint"},
+	"github.com/containerd/containerd":              {"stack/lint/buildkitd_registry.go"},
+	"google.golang.org/grpc":                        {"stack/smoke"},
+	"github.com/opencontainers/go-digest":           {"stack/smoke"},
+	"github.com/opencontainers/image-spec":          {"stack/smoke"},
+	"golang.org/x/sync":                             {"stack/smoke", "stack/lifecycle", "stack/local", "compose", "pki"},
+	"github.com/compose-spec/compose-go":            {"compose"},
+	"github.com/compose-spec/compose-go/v2/types":   {"compose", "stack/lifecycle"},
+	"github.com/docker":                             {"compose"},
+	"github.com/moby/moby":                          {"compose"},
+	"github.com/containerd/errdefs":                 {"compose"},
+	"github.com/distribution/reference":             {"compose", "stack/lint"},
+	"github.com/google/go-containerregistry":        {"compose", "stack/stacktest"},
+	"github.com/distribution/distribution":          {"stack/stacktest"},
+	"github.com/sirupsen/logrus":                    {"stack/stacktest"}, // what distribution logs with
+	"github.com/spf13/pflag":                        {"compose"},         // in the signature of docker/cli's flags
 
 	"github.com/urfave/cli": {"cmd/certyard"},
 	"golang.org/x/term":     {"cmd/certyard"},
 }
 
 // pure are the directories of packages without any contact to the world.
-var pure = []string{"pki", "stack", "stack/strict", "stack/render", "stack/htpasswd"}
+var pure = []string{"pki", "stack", "stack/strict", "stack/render", "stack/htpasswd", "stack/lint"}
 
 // source is one Go file of the module that is no test.
 type source struct {
