@@ -61,8 +61,11 @@ type Used struct {
 func Certificates(files []CertFile, uses []Used, now time.Time) []Finding {
 	b := newBoard(files, uses, now)
 	var out []Finding
-	for _, u := range b.uses {
-		out = append(out, b.fileFindings(u)...)
+	for i, u := range b.uses {
+		out = append(out, b.accessFindings(u)...)
+		if !slices.ContainsFunc(b.uses[:i], u.alike) {
+			out = append(out, b.fileFindings(b.forAll(u))...)
+		}
 	}
 	for _, l := range b.leaves() {
 		out = append(out, b.leafFindings(l)...)
@@ -101,6 +104,19 @@ func (b board) file(name string) (held, bool) {
 		return held{}, false
 	}
 	return b.files[i], true
+}
+
+// alike reports whether another use wants the same of the same file.
+func (u Used) alike(other Used) bool {
+	return path.Clean(u.Path) == path.Clean(other.Path) && u.key() == other.key()
+}
+
+// forAll returns the use without its subject, when others use the file alike.
+func (b board) forAll(u Used) Used {
+	if slices.ContainsFunc(b.uses, func(other Used) bool { return u.alike(other) && u.Subject != other.Subject }) {
+		u.Subject = ""
+	}
+	return u
 }
 
 // leaf is a certificate that somebody shows.

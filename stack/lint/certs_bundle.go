@@ -10,9 +10,6 @@ import (
 	"github.com/certyard/certyard/pki"
 )
 
-// unknown is what Go says of a certificate whose signer it cannot find.
-const unknown = "x509: certificate signed by unknown authority"
-
 // bundleFindings judges the files of CAs by themselves and together.
 func (b board) bundleFindings() []Finding {
 	var out []Finding

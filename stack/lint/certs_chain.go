@@ -132,27 +132,26 @@ func (b board) refusal(l leaf, t trust, at time.Time, err error) []Finding {
 	if errors.As(err, &invalid) && invalid.Reason == x509.CANotAuthorizedForThisName {
 		return constraintFindings(l, t, err)
 	}
-	if onlyLeaves(t) && l.server() {
-		return []Finding{t.at("certs.trust-leaf", fmt.Sprintf("%s holds no CA, but the certificate %s, which is not the one that the server shows (%s): %s", t.files(), name(t.certs[0]), l.Path, l.refused(errorText(err))),
-			"put the CA there that has signed the server's certificate")}
-	}
 	below, parents := climb(l, t)
 	switch {
+	case len(parents) == 0 && onlyLeaves(t) && l.server():
+		return []Finding{t.at("certs.trust-leaf", fmt.Sprintf("%s holds no CA, but the certificate %s, which is not the one that the server shows (%s): %s", t.files(), name(t.certs[0]), l.Path, l.refused(err)),
+			"put the CA there that has signed the server's certificate")}
 	case len(parents) == 0:
 		return b.gap(l, t, below, err)
 	case !slices.ContainsFunc(parents, func(ca *x509.Certificate) bool { return signed(below, ca) }):
 		return []Finding{t.at("certs.same-subject", fmt.Sprintf("%s was signed by another key than that of %s, which bears the same name %q: the CA was made anew, and the copy in %s or the certificate is of the other time; %s",
-			title(below, l.Path), parents[0].Subject, name(parents[0]), t.files(), l.refused(errorText(err))), mendTrust(t))}
+			title(below, l.Path), parents[0].Subject, name(parents[0]), t.files(), l.refused(err)), mendTrust(t))}
 	}
 	ca := parents[slices.IndexFunc(parents, func(ca *x509.Certificate) bool { return signed(below, ca) })]
 	switch {
 	case below.CheckSignatureFrom(ca) != nil:
-		return []Finding{l.in("certs.not-a-ca", ca, fmt.Sprintf("%s was signed by %s, which may sign nobody: it says %s; %s", title(below, l.Path), name(ca), signingLack(ca), l.refused(errorText(err))),
+		return []Finding{l.in("certs.not-a-ca", ca, fmt.Sprintf("%s was signed by %s, which may sign nobody: it says %s; %s", title(below, l.Path), name(ca), signingLack(ca), l.refused(err)),
 			"make the CA anew with basicConstraints=critical,CA:TRUE and keyUsage=keyCertSign,cRLSign, and then what it has signed")}
 	case at.After(ca.NotAfter) || at.Before(ca.NotBefore):
 		return []Finding{caEnded(t.Used, ca, b.now)}
 	}
-	return []Finding{t.at("certs.chain", fmt.Sprintf("%s is not accepted by who trusts %s: %s", l.title(), t.files(), l.refused(errorText(err))), mendTrust(t))}
+	return []Finding{t.at("certs.chain", fmt.Sprintf("%s is not accepted by who trusts %s: %s", l.title(), t.files(), l.refused(err)), mendTrust(t))}
 }
 
 // climb goes up from the leaf while a certificate is found that has signed the one
@@ -181,7 +180,7 @@ func (b board) gap(l leaf, t trust, below *x509.Certificate, err error) []Findin
 				continue
 			}
 			if _, err := full.verify(t, within(l.cert, b.now), x509.ExtKeyUsageAny); err == nil {
-				return []Finding{l.in("certs.missing-intermediate", l.cert, fmt.Sprintf("%s was signed by the intermediate CA %s, which is not sent along: %s", l.title(), name(ca), l.refused(unknown)),
+				return []Finding{l.in("certs.missing-intermediate", l.cert, fmt.Sprintf("%s was signed by the intermediate CA %s, which is not sent along: %s", l.title(), name(ca), l.unsent(x509.UnknownAuthorityError{})),
 					fmt.Sprintf("append it: cat %s >> %s", f.Path, l.Path))}
 			}
 		}
@@ -190,7 +189,16 @@ func (b board) gap(l leaf, t trust, below *x509.Certificate, err error) []Findin
 	if selfSigned(below) {
 		who = "by itself, and " + t.files() + " holds " + nameAll(t.certs)
 	}
-	return []Finding{t.at("certs.chain", fmt.Sprintf("%s was signed %s: %s", title(below, l.Path), who, l.refused(errorText(err))), mendTrust(t))}
+	return []Finding{t.at("certs.chain", fmt.Sprintf("%s was signed %s: %s", title(below, l.Path), who, l.unsent(err)), mendTrust(t))}
+}
+
+// unsent is [leaf.refused] where nobody bears the issuer's name: a client of Go's
+// does not even send such a certificate, since the server tells it whom it accepts.
+func (l leaf) unsent(reason error) string {
+	if l.server() {
+		return l.refused(reason)
+	}
+	return l.alerted("certificate required")
 }
 
 func nameAll(certs []*x509.Certificate) string {
@@ -234,9 +242,9 @@ func constraintFindings(l leaf, t trust, err error) []Finding {
 			mend = "have the client's certificate made anew without subjectAltName: nobody asks for a client's names"
 		}
 		return []Finding{l.in("certs.constraints", l.cert, fmt.Sprintf("%s is for %s, which its CA %s may not sign by its name constraints; that spoils it for its other names too: %s",
-			l.title(), strings.Join(names, ", "), name(ca), l.refused(errorText(err))), mend)}
+			l.title(), strings.Join(names, ", "), name(ca), l.refused(err)), mend)}
 	}
-	return []Finding{l.in("certs.constraints", l.cert, fmt.Sprintf("%s holds a name that its CA may not sign by its name constraints: %s", l.title(), l.refused(errorText(err))),
+	return []Finding{l.in("certs.constraints", l.cert, fmt.Sprintf("%s holds a name that its CA may not sign by its name constraints: %s", l.title(), l.refused(err)),
 		"have it made anew with the names that the CA may sign")}
 }
 
@@ -244,7 +252,7 @@ func constraintFindings(l leaf, t trust, err error) []Finding {
 func usageAbove(l leaf, chains [][]*x509.Certificate) []Finding {
 	for _, ca := range chains[0][1:] {
 		if !allows(ca, l.usage()) {
-			return []Finding{l.in("certs.ca-usage", ca, fmt.Sprintf("the CA %s, which has signed %s, says extendedKeyUsage %s, and that holds for all that it signs: %s", name(ca), l.title(), usages(ca), l.refused(usageText(l))),
+			return []Finding{l.in("certs.ca-usage", ca, fmt.Sprintf("the CA %s, which has signed %s, says extendedKeyUsage %s, and that holds for all that it signs: %s", name(ca), l.title(), usages(ca), l.refused(misused(l))),
 				"make the CA anew without extendedKeyUsage")}
 		}
 	}

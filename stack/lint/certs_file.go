@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// fileFindings judges whether who uses a file can read it, and whether it holds
-// what it is used for.
+// fileFindings judges whether a file is there and holds what it is used for.
 func (b board) fileFindings(u Used) []Finding {
 	if u.Path == "" {
 		return nil // a config without the key is judged where configs are
@@ -23,12 +22,11 @@ func (b board) fileFindings(u Used) []Finding {
 		return []Finding{u.at("certs.missing", fmt.Sprintf("the %s %s does not exist, so %s", u.Use, u.Path, effectMissing(u)),
 			"put the file there, or correct the path")}
 	}
-	out := readerFindings(u, f)
 	if f.Unreadable != nil {
-		return append(out, u.in("certs.unreadable", nil, fmt.Sprintf("the %s %s could not be read (%v), so what it holds is not judged", u.Use, u.Path, f.Unreadable),
-			"look again as a user that may read it"))
+		return []Finding{u.in("certs.unreadable", nil, fmt.Sprintf("the %s %s could not be read (%v), so what it holds is not judged", u.Use, u.Path, f.Unreadable),
+			"look again as a user that may read it")}
 	}
-	return append(out, contentFindings(u, f)...)
+	return contentFindings(u, f)
 }
 
 // key reports whether a key is read from the file.

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -93,9 +94,9 @@ func (b board) dateFindings(l leaf) []Finding {
 	left := cert.NotAfter.Sub(b.now)
 	switch {
 	case left < 0:
-		add("certs.expired", fmt.Sprintf("%s has expired on %s: %s", l.title(), date(cert.NotAfter), l.refused(expiredText(cert, b.now))), l.mendNew())
+		add("certs.expired", fmt.Sprintf("%s has expired on %s: %s", l.title(), date(cert.NotAfter), l.refused(outsideLife(cert, b.now))), l.mendNew())
 	case b.now.Before(cert.NotBefore):
-		add("certs.not-yet-valid", fmt.Sprintf("%s is not valid before %s: %s", l.title(), cert.NotBefore.UTC().Format(time.RFC3339), l.refused(expiredText(cert, b.now))),
+		add("certs.not-yet-valid", fmt.Sprintf("%s is not valid before %s: %s", l.title(), cert.NotBefore.UTC().Format(time.RFC3339), l.refused(outsideLife(cert, b.now))),
 			"compare the clocks of the machine that made it and of this one")
 	case left < min(life/3, soon):
 		add("certs.soon", fmt.Sprintf("%s expires on %s, in %d days; then it is refused, and who serves it has to be started anew to take another", l.title(), date(cert.NotAfter), pki.DaysLeft(cert, b.now)), l.mendNew())
@@ -107,22 +108,39 @@ func (b board) dateFindings(l leaf) []Finding {
 	return out
 }
 
-// refused says who refuses a leaf, and with which words.
-func (l leaf) refused(text string) string {
+// refused says what the client prints of a leaf that is refused for the reason. Of
+// a client's leaf it is told by an alert alone (crypto/tls/handshake_server.go
+// processCertsFromClient); with TLS 1.2 that comes in other words.
+func (l leaf) refused(reason error) string {
 	if l.server() {
-		return fmt.Sprintf(`clients refuse it with "%s"`, text)
+		return fmt.Sprintf(`clients refuse it with "%v"`, reason)
 	}
-	return fmt.Sprintf(`%s refuses it with "%s"`, l.Subject.daemon(), text)
+	var invalid x509.CertificateInvalidError
+	var stranger x509.UnknownAuthorityError
+	var insecure x509.InsecureAlgorithmError
+	alert := "bad certificate"
+	switch {
+	case errors.As(reason, &invalid) && invalid.Reason == x509.Expired:
+		alert = "expired certificate"
+	case errors.As(reason, &stranger), errors.As(reason, &insecure), errors.Is(reason, x509.ErrUnsupportedAlgorithm):
+		alert = "unknown certificate authority"
+	}
+	return l.alerted(alert)
+}
+
+// alerted says what a client prints of a server's alert.
+func (l leaf) alerted(alert string) string {
+	return fmt.Sprintf(`%s refuses it, and the client prints "remote error: tls: %s"`, l.Subject.daemon(), alert)
 }
 
 func (l leaf) mendNew() string {
 	return "have it made anew by its CA, and start who uses it anew"
 }
 
-// expiredText is what Go says of a certificate outside its life.
-func expiredText(cert *x509.Certificate, now time.Time) string {
+// outsideLife is what Go says of a certificate at a time at which it is not valid.
+func outsideLife(cert *x509.Certificate, now time.Time) error {
 	_, err := cert.Verify(x509.VerifyOptions{Roots: x509.NewCertPool(), CurrentTime: now})
-	return errorText(err)
+	return err
 }
 
 // weakFindings judges algorithms and sizes.
@@ -130,7 +148,7 @@ func weakFindings(l leaf) []Finding {
 	var out []Finding
 	for _, cert := range append([]*x509.Certificate{l.cert}, l.above...) {
 		if !selfSigned(cert) && !verifiable(cert.SignatureAlgorithm) { // a root's own signature is not looked at
-			out = append(out, l.in("certs.weak-signature", cert, fmt.Sprintf(`%s is signed with %s, which Go does not verify: %s`, title(cert, l.Path), cert.SignatureAlgorithm, l.refused(insecureText(cert))),
+			out = append(out, l.in("certs.weak-signature", cert, fmt.Sprintf(`%s is signed with %s, which Go does not verify: %s`, title(cert, l.Path), cert.SignatureAlgorithm, l.refused(insecure(cert))),
 				"have it signed anew with SHA-256: openssl x509 -req -sha256"))
 		}
 	}
@@ -160,18 +178,18 @@ func verifiable(alg x509.SignatureAlgorithm) bool {
 	}, alg)
 }
 
-func insecureText(cert *x509.Certificate) string {
+func insecure(cert *x509.Certificate) error {
 	if cert.SignatureAlgorithm == x509.UnknownSignatureAlgorithm {
-		return x509.ErrUnsupportedAlgorithm.Error()
+		return x509.ErrUnsupportedAlgorithm
 	}
-	return x509.InsecureAlgorithmError(cert.SignatureAlgorithm).Error()
+	return x509.InsecureAlgorithmError(cert.SignatureAlgorithm)
 }
 
 // usageFindings judges what a leaf may be used for.
 func usageFindings(l leaf) []Finding {
 	var out []Finding
 	if !allows(l.cert, l.usage()) {
-		out = append(out, l.in("certs.usage", l.cert, fmt.Sprintf(`%s may only be used for %s, and a %s needs %s: %s`, l.title(), usages(l.cert), l.Use, l.usage(), l.refused(usageText(l))),
+		out = append(out, l.in("certs.usage", l.cert, fmt.Sprintf(`%s may only be used for %s, and a %s needs %s: %s`, l.title(), usages(l.cert), l.Use, l.usage(), l.refused(misused(l))),
 			fmt.Sprintf("have it made anew with extendedKeyUsage=%s", l.usage())))
 	}
 	if l.cert.KeyUsage != 0 && l.cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
@@ -199,14 +217,9 @@ func usages(cert *x509.Certificate) string {
 	return out[min(2, len(out)):]
 }
 
-// usageText is what the other side says of a leaf that may not be used so. A
-// server that refuses a client sends only an alert.
-func usageText(l leaf) string {
-	text := x509.CertificateInvalidError{Cert: l.cert, Reason: x509.IncompatibleUsage}.Error()
-	if !l.server() {
-		return text + `", which the client sees as "remote error: tls: bad certificate`
-	}
-	return text
+// misused is what Go says of a leaf that may not be used so.
+func misused(l leaf) error {
+	return x509.CertificateInvalidError{Cert: l.cert, Reason: x509.IncompatibleUsage}
 }
 
 // selfFindings judges leaves that are CAs.

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -29,11 +30,11 @@ func nameFindings(l leaf) []Finding {
 	}
 	var out []Finding
 	if len(written) > 0 {
-		out = append(out, l.at("certs.ip-as-dns", fmt.Sprintf("%s has the address %s as a DNS name, where no client looks for it: %s", l.title(), strings.Join(written, ", "), l.refused(hostText(l.cert, written[0]))),
+		out = append(out, l.at("certs.ip-as-dns", fmt.Sprintf("%s has the address %s as a DNS name, where no client looks for it: %s", l.title(), strings.Join(written, ", "), l.refused(hostError(l.cert, written[0]))),
 			"have it made anew with the address as an address: subjectAltName="+altNames(l.cert, written)))
 	}
 	if len(refused) > 0 {
-		out = append(out, l.at("certs.names", fmt.Sprintf("%s is not valid for %s%s: %s", l.title(), strings.Join(refused, ", "), whyNot(l.cert, refused), l.refused(hostText(l.cert, refused[0]))),
+		out = append(out, l.at("certs.names", fmt.Sprintf("%s is not valid for %s%s: %s", l.title(), strings.Join(refused, ", "), whyNot(l.cert, refused), l.refused(hostError(l.cert, refused[0]))),
 			"have it made anew with subjectAltName="+altNames(l.cert, refused)+", or dial it by a name that it has"))
 	}
 	return out
@@ -46,11 +47,11 @@ func noNames(l leaf) []Finding {
 	if len(asked) == 0 && l.cert.Subject.CommonName != "" {
 		asked = []string{l.cert.Subject.CommonName}
 	}
-	text := "x509: certificate is not valid for any names"
+	reason := errors.New("x509: certificate is not valid for any names")
 	if len(asked) > 0 {
-		text = hostText(l.cert, asked[0])
+		reason = hostError(l.cert, asked[0])
 	}
-	return []Finding{l.at("certs.no-san", fmt.Sprintf("%s has its name in the common name only, where clients do not look: %s", l.title(), l.refused(text)),
+	return []Finding{l.at("certs.no-san", fmt.Sprintf("%s has its name in the common name only, where clients do not look: %s", l.title(), l.refused(reason)),
 		"have it made anew with subjectAltName="+altNames(l.cert, asked)+`; openssl req -x509 takes it with -addext, openssl x509 -req with -extfile`)}
 }
 
@@ -60,9 +61,7 @@ func asDNS(cert *x509.Certificate, name string) bool {
 	return ip != nil && slices.ContainsFunc(cert.DNSNames, func(dns string) bool { return ip.Equal(net.ParseIP(strings.Trim(dns, "[]"))) })
 }
 
-func hostText(cert *x509.Certificate, name string) string {
-	return errorText(cert.VerifyHostname(name))
-}
+func hostError(cert *x509.Certificate, name string) error { return cert.VerifyHostname(name) }
 
 // whyNot explains a wildcard that looks as if it were valid for a name.
 func whyNot(cert *x509.Certificate, names []string) string {

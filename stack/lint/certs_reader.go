@@ -9,9 +9,10 @@ import (
 	"github.com/certyard/certyard/pki"
 )
 
-// readerFindings judges whether the process that reads a file may.
-func readerFindings(u Used, f held) []Finding {
-	if mayRead(f.CertFile, u.Reader) {
+// accessFindings judges whether the process that reads a file may.
+func (b board) accessFindings(u Used) []Finding {
+	f, ok := b.file(u.Path)
+	if !ok || f.Mode.IsDir() || mayRead(f.CertFile, u.Reader) {
 		return nil
 	}
 	rule, mend := "certs.reader", fmt.Sprintf("chown %d %s, or chmod 644: a certificate is no secret", u.Reader, u.Path)

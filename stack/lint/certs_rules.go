@@ -95,7 +95,7 @@ func CertRules() []Rule {
 			Proves: "all clients find the right CA", Hint: "have it made anew with authorityKeyIdentifier=keyid", Source: srcRFC + " 4.2.1.1; seen with OpenSSL 3.0 and GnuTLS 3.7"},
 		{ID: "certs.twin-cas", Title: "CAs of one name can be told apart", Severity: Warning, Needs: []string{"certs.no-aki"},
 			Proves: "all clients find the right CA", Hint: "give each CA a name of its own", Source: srcRFC + " 4.2.1.2; seen with OpenSSL 3.0 and GnuTLS 3.7"},
-		{ID: "certs.trust-extra", Title: "lists of CAs hold CAs", Severity: Warning,
+		{ID: "certs.trust-extra", Title: "lists of CAs hold CAs", Severity: Warning, Needs: []string{"certs.not-a-ca"},
 			Proves: "each entry does something", Hint: "take it out", Source: srcVerify},
 		{ID: "certs.serial", Title: "a CA gives each certificate a number of its own", Severity: Warning,
 			Proves: "certificates can be told apart", Hint: "let openssl choose the number", Source: srcRFC + " 4.1.2.2"},
