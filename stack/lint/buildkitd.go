@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -127,14 +128,7 @@ func (b Buildkitd) Listens() []string {
 // has both a certificate and a key.
 func (b Buildkitd) TLS() (cert, key, ca string) {
 	file := b.Config.GRPC.TLS
-	return first(b.flags.TLSCert, file.Cert), first(b.flags.TLSKey, file.Key), first(b.flags.TLSCA, file.CA)
-}
-
-func first(flag, file string) string {
-	if flag != "" {
-		return flag
-	}
-	return file
+	return cmp.Or(b.flags.TLSCert, file.Cert), cmp.Or(b.flags.TLSKey, file.Key), cmp.Or(b.flags.TLSCA, file.CA)
 }
 
 // explain notes that what is missing at a path stands at a wrong place, or under a
