@@ -79,7 +79,7 @@ func newApp(a *app) *cli.App {
 	cmds := []*cli.Command{
 		a.initCommand(), a.upCommand(), a.lockCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
 		a.listCommand(), a.pruneCommand(), a.rotateCommand(), a.clientCommand(), a.pkiCommand(), a.edgeCommand(),
-		a.logsCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
+		a.logsCommand(), a.explainCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}
 	for _, c := range cmds {
 		a.finishCommand(c)

@@ -1,0 +1,145 @@
+package explain
+
+import (
+	"bytes"
+	"strings"
+)
+
+// MaxMessages is how many distinct messages are kept; of more, the lines are
+// counted.
+const MaxMessages = 200
+
+// maxText is how much of a line is shown, in bytes.
+const maxText = 400
+
+// collector keeps distinct messages.
+type collector struct {
+	seen     map[string]int // index in messages, by what makes them distinct
+	messages []Message
+	last     []int // the line that each was found in last
+	more     int
+	key      []byte
+}
+
+// keep keeps what was found in a line, or counts it.
+func (c *collector) keep(t *table, line []byte, m match, hop Hop, number int) {
+	p := &t.patterns[m.pattern]
+	server := serverOf(line, m, hop)
+	c.key = append(append(c.key[:0], byte(p.entry), 0), hop...)
+	c.key = append(append(c.key, 0), line[server.from:server.to]...)
+	for i, g := range p.gaps {
+		if g.name != "" {
+			c.key = append(append(c.key, 0), g.name...)
+			c.key = append(append(c.key, '='), line[m.gaps[i].from:m.gaps[i].to]...)
+		}
+	}
+	at, ok := c.seen[string(c.key)]
+	switch {
+	case ok && c.last[at] == number:
+	case ok:
+		c.messages[at].Count++
+		c.last[at] = number
+	case len(c.messages) == MaxMessages:
+		c.more++
+	default:
+		c.seen[string(c.key)] = len(c.messages)
+		c.messages = append(c.messages, newMessage(t, line, m, hop, server, number))
+		c.last = append(c.last, number)
+	}
+}
+
+func newMessage(t *table, line []byte, m match, hop Hop, server span, number int) Message {
+	p := &t.patterns[m.pattern]
+	values := map[string]string{}
+	set := func(name string, s span) {
+		if text := strings.ToValidUTF8(string(line[s.from:s.to]), "?"); text != "" {
+			values[name] = text
+		}
+	}
+	set("server", server)
+	for i, g := range p.gaps {
+		if g.name != "" {
+			set(g.name, m.gaps[i])
+		}
+	}
+	out := t.entries[p.entry].message(hop, values, p.source)
+	out.Line, out.Count, out.Text = number, 1, excerpt(line, m.span)
+	return out
+}
+
+// excerpt returns the line, or of a long one what is around the message.
+func excerpt(line []byte, s span) string {
+	from, to := 0, len(line)
+	if to > maxText {
+		from = max(0, min(s.from-maxText/4, to-maxText))
+		to = from + maxText
+	}
+	text := strings.TrimSpace(strings.ToValidUTF8(string(line[from:to]), ""))
+	if from > 0 {
+		text = "..." + text
+	}
+	if to < len(line) {
+		text += "..."
+	}
+	return text
+}
+
+// result returns what was kept.
+func (c *collector) result(lines int) Result {
+	return Result{Messages: append([]Message{}, c.messages...), Lines: lines, Unknown: len(c.messages) == 0, More: c.more}
+}
+
+// serverOf returns which server a message is about, host and port as the text has
+// them: that of the last URL before the end of the message, or else what was
+// pushed, pulled or dialled. A daemon that starts, and one that logs, speak of none.
+func serverOf(line []byte, m match, hop Hop) span {
+	if hop == DaemonStart || hop == ServerLog {
+		return span{}
+	}
+	begin := max(0, m.from-maxGap)
+	before := line[:m.to]
+	if at := bytes.LastIndex(before[begin:], []byte("://")) + begin; at >= begin {
+		if s := host(line, at+3); s.from < s.to && scheme(line[:at]) {
+			return s
+		}
+	}
+	for _, word := range []string{"failed to push ", "source metadata for ", "resolve reference ", "load metadata for ", "repository [", "dial tcp "} {
+		at := bytes.LastIndex(before[begin:], []byte(word)) + begin
+		if at < begin {
+			continue
+		}
+		if s := host(line, at+len(word)); bytes.ContainsAny(line[s.from:s.to], ".:") || string(line[s.from:s.to]) == "localhost" {
+			return s
+		}
+	}
+	return span{}
+}
+
+// scheme reports whether a text ends with a scheme that is followed by a server.
+func scheme(text []byte) bool {
+	for _, s := range []string{"http", "https", "tcp"} {
+		if bytes.HasSuffix(text, []byte(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// host returns the host and port that begin at line[from].
+func host(line []byte, from int) span {
+	for from < len(line) && (line[from] == '"' || line[from] == '\'') {
+		from++
+	}
+	to := from
+	for to < len(line) && hostByte(line[to]) {
+		to++
+	}
+	for to > from && line[to-1] == ':' {
+		to--
+	}
+	return span{from, to}
+}
+
+func hostByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']'
+}
