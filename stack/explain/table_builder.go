@@ -7,7 +7,6 @@ func builderEntries() []Entry {
 			ID: "plaintext-to-builder", Title: "the client speaks plain text, and the builder wants TLS", Hops: []Hop{ClientBuilder},
 			Patterns: []Pattern{
 				{Text: "error reading server preface: EOF", Hop: ClientBuilder},
-				{Text: "error reading server preface: read tcp * connection reset by peer", Hop: ClientBuilder},
 			},
 			Means: "the connection was taken, and closed without an answer: a TLS port does that to a client that does not begin a handshake",
 			Causes: []Cause{
@@ -20,6 +19,34 @@ func builderEntries() []Entry {
 				Hand:     "  buildctl --addr tcp://{server} --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem ...\n  docker buildx create --driver remote --driver-opt cacert=/abs/ca.pem,cert=/abs/cert.pem,key=/abs/key.pem tcp://{server}",
 			},
 			Source: grpcGo + ":1698; buildkit v0.34.2 cmd/buildctl/common/common.go:67-72",
+		},
+		{
+			// P22: which of the texts comes, this one or that of the alert, depends on
+			// whether the client is still sending when the server hangs up.
+			ID: "hung-up", Title: "the server ended the connection right after the handshake", Hops: []Hop{ClientBuilder, Command},
+			Patterns: []Pattern{
+				{Text: "Unavailable: write tcp *-><address>: write: broken pipe", Hop: ClientBuilder},
+				{Text: "Unavailable: write tcp *-><address>: write: connection reset by peer", Hop: ClientBuilder},
+				{Text: "code = Unavailable desc = write tcp *-><address>: write: broken pipe", Hop: ClientBuilder},
+				{Text: "error reading server preface: read tcp *-><address>: read: connection reset by peer", Hop: ClientBuilder},
+				{Text: "curl: (55) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+				{Text: "Send failure: Connection reset by peer", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+				{Text: "Send failure: Broken pipe", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+			},
+			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
+			Causes: []Cause{
+				{"the server wants a client certificate (mutual TLS), and got none or one that it refuses", "tried again, the client mostly says it: certificate required, or another alert; the registry's log says it too, buildkitd's does not"},
+				{"the client speaks plain text, and the server TLS", "buildctl has neither --tlscacert nor --tlsdir; curl was given http://"},
+				{"the server was stopped", "its log ends in that second"},
+			},
+			Confirm: `openssl s_client -connect {server} -servername {host} </dev/null 2>/dev/null | sed -n '/Acceptable client/,/Shared/p'`,
+			Mend: Mend{
+				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" tries with and without`,
+				Hand:     "buildctl --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem\nor take the line ca = ... out of [grpc.tls] in buildkitd.toml, on loopback only: whoever reaches that port then builds as root",
+			},
+			Source: grpcGo + ":1698; Go 1.26.8 crypto/tls/handshake_client_tls13.go",
+			Wraps:  true,
 		},
 		{
 			ID: "not-a-builder", Title: "what answers there is no BuildKit", Hops: []Hop{ClientBuilder},
@@ -110,13 +137,19 @@ func builderEntries() []Entry {
 			Source:  buildkit + "cmd/buildkitd/main.go:605-676",
 		},
 		{
-			ID: "tlsdir", Title: "buildctl was told about TLS in two ways", Hops: []Hop{ClientBuilder},
-			Patterns: []Pattern{{Text: "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time", Hop: ClientBuilder}},
-			Means:    "--tlsdir stands for the three files, which have to be all there: ca.pem, cert.pem, key.pem",
-			Causes:   []Cause{{"a flag, and one of BUILDKIT_TLS_*", "\"env | grep BUILDKIT\""}},
-			Confirm:  `env | grep BUILDKIT`,
-			Mend:     Mend{Certyard: `"certyard env" prints flags that fit together`, Hand: "leave one of both out; --tlsdir has no way without a client certificate"},
-			Source:   buildkit + "cmd/buildctl/common/common.go:43-46,119-143",
+			ID: "tlsdir", Title: "buildctl cannot use this --tlsdir", Hops: []Hop{ClientBuilder},
+			Patterns: []Pattern{
+				{Text: "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time", Hop: ClientBuilder},
+				{Text: "directory did not contain one of the needed files: <names...>", Hop: ClientBuilder},
+			},
+			Means: "--tlsdir stands for the three files, which have to be all there: ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and tls.key",
+			Causes: []Cause{
+				{"the directory has no client certificate", "the text names the file; without one --tlscacert alone is the way"},
+				{"a flag besides --tlsdir, and one of BUILDKIT_TLS_*", "\"env | grep BUILDKIT\""},
+			},
+			Confirm: `env | grep BUILDKIT`,
+			Mend:    Mend{Certyard: `"certyard env" prints flags that fit together`, Hand: "leave one of both out; --tlsdir has no way without a client certificate"},
+			Source:  buildkit + "cmd/buildctl/common/common.go:43-46,119-143",
 		},
 		{
 			ID: "build-failed", Title: "the build failed; the reason is behind or above this", Hops: []Hop{ClientBuilder, BuilderRegistry},

@@ -53,6 +53,7 @@ func handshakeEntries() []Entry {
 				{Text: "remote error: tls: unknown certificate authority"},
 				{Text: "tlsv1 alert unknown ca", Source: ossl},
 				{Text: "http: TLS handshake error from * tls: failed to verify certificate: x509: certificate signed by unknown authority", Hop: ServerLog, Source: goTLS + "/handshake_server.go"},
+				{Text: `http: TLS handshake error from * tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of * while trying to verify candidate authority certificate "<ca...>"`, Hop: ServerLog, Source: goTLS + "/handshake_server.go"},
 				{Text: "tls: failed to verify client certificate: x509: certificate signed by unknown authority", Hop: ServerLog, Source: goTLS + "/handshake_server.go"},
 			},
 			Means: "the client did send a certificate, and the server's client CA did not sign it",
@@ -112,6 +113,9 @@ func handshakeEntries() []Entry {
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate authority", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: expired certificate", Hop: ServerLog},
+				// OpenSSL sends the alert without the encryption that the server expects by
+				// then, over TLS 1.3.
+				{Text: "http: TLS handshake error from * local error: tls: bad record MAC", Hop: ServerLog, Source: goTLS + "/alert.go:70"},
 			},
 			Means: "the server is all right with the connection; it is the client that broke it off over the certificate that it was shown",
 			Causes: []Cause{
