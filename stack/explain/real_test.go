@@ -21,8 +21,9 @@ import (
 func TestIntegrationRealTexts(t *testing.T) {
 	composetest.Connect(t)
 	r := newReal(t)
+	t.Setenv("CERTYARD_DAEMONS", filepath.Dir(r.programs)) // what stacks load, where nothing can be pulled
 	for name, test := range map[string]func(*testing.T, *real){
-		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine,
+		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine, "stacks": testStacks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

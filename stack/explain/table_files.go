@@ -106,7 +106,7 @@ func fileEntries() []Entry {
 			ID: "is-a-directory", Title: "there is a directory where a file should be", Hops: where,
 			Patterns: []Pattern{
 				{Text: "read <path>: is a directory"},
-				{Text: "not a directory: unknown: Are you trying to mount a directory onto a file", Hop: DaemonStart, Source: moby + "daemon/start.go"},
+				{Text: `error mounting "<path>" to rootfs at * not a directory: unknown: Are you trying to mount a directory onto a file`, Hop: DaemonStart, Source: "runc v1.1.5 libcontainer/rootfs_linux.go, " + moby + "daemon/errors.go"},
 			},
 			Means:   "{path} was mounted when it did not exist on the engine's machine: docker then makes an empty directory of that name",
 			Causes:  []Cause{{"the file was not there at the first start", "on the host it is an empty directory now"}, {"the engine is on another machine", "paths of mounts are those of the engine's machine"}},
