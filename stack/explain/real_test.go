@@ -1,135 +1,123 @@
 package explain
 
 import (
-	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
-	"runtime"
+	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/certyard/certyard/compose/composetest"
-	"github.com/certyard/certyard/pki/pkitest"
 )
 
-// TestIntegrationRealTexts: what the daemons and their clients print, each made
-// to say it here, is explained as what was done to them.
-func TestIntegrationRealTexts(t *testing.T) {
-	composetest.Connect(t)
-	r := newReal(t)
-	t.Setenv("CERTYARD_DAEMONS", filepath.Dir(r.programs)) // what stacks load, where nothing can be pulled
-	for name, test := range map[string]func(*testing.T, *real){
-		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine, "stacks": testStacks,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, r)
+// texts takes what real programs say, and remembers which texts of the table were
+// among it.
+type texts struct {
+	seen    map[int]bool
+	skipped bool
+}
+
+// say checks what a program has said: the first message that is found in it has an
+// ID, and a hop where the text tells one.
+func (x *texts) say(t *testing.T, text, id string, hop Hop) Message {
+	t.Helper()
+	t.Log(text)
+	found := Match(text)
+	if len(found) == 0 {
+		t.Errorf("%q: nothing is known, want %s", text, id)
+		return Message{}
+	}
+	x.see(text)
+	if found[0].ID != id || found[0].Hop != hop {
+		t.Errorf("%q: %s, hop %q; want %s, %q", text, found[0].ID, found[0].Hop, id, hop)
+	}
+	return found[0]
+}
+
+// see remembers what is in a text, also what a message that says more has covered.
+func (x *texts) see(text string) {
+	f := newFinder(known())
+	for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		f.line = normal(f.line[:0], []byte(line))
+		f.matchAll()
+		for _, m := range f.matches {
+			x.seen[m.pattern] = true
+		}
+	}
+}
+
+// producer lets real software say something.
+type producer struct {
+	name string
+	run  func(*testing.T, *texts)
+}
+
+func producers() []producer {
+	return []producer{
+		{"Go client", sayGoClient}, {"Go client, other keys", sayRegenerated}, {"hanging up", sayEOF}, {"Go mutual TLS", sayMutualTLS}, {"HTTP and HTTPS", saySchemes}, {"network", sayNetwork}, {"files", sayFiles},
+		{"BuildKit client", sayBuilder}, {"BuildKit config", sayConfig}, {"BuildKit resolver", sayResolver}, {"containerd", sayStatuses}, {"tokens", sayTokens},
+		{"go-containerregistry", sayCrane}, {"registry", sayRegistry}, {"openssl", sayOpenSSL}, {"curl", sayCurl}, {"git", sayGit},
+	}
+}
+
+// TestRealTexts: the table has what real programs say, not what somebody remembers.
+func TestRealTexts(t *testing.T) {
+	x := &texts{seen: map[int]bool{}}
+	for _, p := range producers() {
+		t.Run(p.name, func(t *testing.T) {
+			defer func() { x.skipped = x.skipped || t.Skipped() }()
+			p.run(t, x)
 		})
 	}
+	t.Run("every pattern", func(t *testing.T) {
+		if x.skipped {
+			t.Skip("not every program is here")
+		}
+		excused := x.excused(t)
+		for i, p := range known().patterns {
+			if p.entry >= 0 && !x.seen[i] && !excused[i] {
+				t.Errorf("%s: no program has said %q; let one say it, or add it to typed with a reason", known().entries[p.entry].ID, patternText(i))
+			}
+		}
+	})
 }
 
-// real is what the tests of real texts share.
-type real struct {
-	programs string // the directory with buildkitd, buildctl and registry
-	ca       *pkitest.CA
-
-	mu   sync.Mutex // guards said
-	said map[string]bool
-}
-
-// newReal finds the daemons, which "make daemons" builds. A builder on this machine
-// needs root, to mount what it builds.
-func newReal(t *testing.T) *real {
+// excused returns the patterns of the texts that were typed in. One of each has to
+// be missing from what programs said.
+func (x *texts) excused(t *testing.T) map[int]bool {
 	t.Helper()
-	programs, err := filepath.Abs(filepath.Join("../../bin/daemons", runtime.GOOS+"-"+runtime.GOARCH))
-	if err != nil {
-		t.Fatal(err)
-	}
-	missing := ""
-	if _, err := os.Stat(filepath.Join(programs, "buildkitd")); err != nil {
-		missing = fmt.Sprintf("needs the daemons, which \"make daemons\" builds: %v", err)
-	}
-	if os.Geteuid() != 0 {
-		missing = "needs root, for a builder on this machine"
-	}
-	switch {
-	case missing != "" && os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1":
-		t.Fatal(missing)
-	case missing != "":
-		t.Skip(missing)
-	}
-	return &real{programs: programs, ca: pkitest.New(t, time.Now()), said: map[string]bool{}}
-}
-
-// want is what a text has to be explained as: "entry", or "entry: hop", and "|"
-// between two of them when it is not certain which text comes.
-func want(ids string, hop Hop) string {
-	if hop == "" {
-		return ids
-	}
-	return strings.ReplaceAll(ids, "|", ": "+string(hop)+"|") + ": " + string(hop)
-}
-
-// explains looks at a whole text. It has to have these messages, in this order, and
-// no other one.
-func (r *real) explains(t *testing.T, text string, wanted ...string) Result {
-	t.Helper()
-	result, err := Scan(t.Context(), strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, m := range result.Messages {
-		if w := want(m.ID, m.Hop); !slices.Contains(got, w) {
-			got = append(got, w)
+	all := map[int]bool{}
+	for _, row := range typed() {
+		y := &texts{seen: map[int]bool{}}
+		y.see(row.text)
+		needed := row.why == race
+		for i := range y.seen {
+			needed = needed || !x.seen[i]
+			all[i] = true
+		}
+		if !needed {
+			t.Errorf("%q: programs have said all of it, take it out (%s)", row.text, row.why)
 		}
 	}
-	if !slices.EqualFunc(got, wanted, func(got, wanted string) bool { return slices.Contains(strings.Split(wanted, "|"), got) }) {
-		t.Errorf("explained as %q, want %q:\n%s", got, wanted, text)
-	}
-	if testing.Verbose() {
-		t.Logf("%q\n%s", got, text)
-	}
-	r.record(text)
-	return result
+	return all
 }
 
-// record remembers which patterns a text has.
-func (r *real) record(text string) {
-	var names []string
-	for _, e := range entries() {
-		for _, p := range e.Patterns {
-			names = append(names, e.ID+": "+p.Text)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for line := range strings.Lines(text) {
-		f := finder{table: known()}
-		f.line = normal(nil, []byte(line))
-		found, _ := f.find()
-		for _, m := range found {
-			r.said[names[m.pattern]] = true
-		}
-	}
+// patternText returns a pattern as the table has it.
+func patternText(i int) string {
+	p := known().patterns[i]
+	first := slices.IndexFunc(known().patterns, func(q pattern) bool { return q.entry == p.entry })
+	return known().entries[p.entry].Patterns[i-first].Text
 }
 
-func (r *real) patterns() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.said))
-}
-
-// write writes a file, and returns its path.
-func write(t *testing.T, dir, name string, data []byte) string {
+// need skips the test without a program, and fails it where all are required.
+func need(t *testing.T, program string) {
 	t.Helper()
-	file := filepath.Join(dir, name)
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
+			t.Fatalf("%s is required (scripts/setup test installs it): %v", program, err)
+		}
+		t.Skipf("needs %s: %v", program, err)
 	}
-	return file
 }
+
+// now is the time of all certificates here.
+func now() time.Time { return time.Now() }

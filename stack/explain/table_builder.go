@@ -21,32 +21,46 @@ func builderEntries() []Entry {
 			Source: grpcGo + ":1698; buildkit v0.34.2 cmd/buildctl/common/common.go:67-72",
 		},
 		{
-			// P22: which of the texts comes, this one or that of the alert, depends on
-			// whether the client is still sending when the server hangs up.
-			ID: "hung-up", Title: "the server ended the connection right after the handshake", Hops: []Hop{ClientBuilder, Command},
+			// P22. The alert of a server that refuses a client's certificate comes after the
+			// client's first bytes: whichever is first, the client reads it or fails to
+			// write.
+			ID: "builder-broke-off", Title: "the builder ended the connection right after the handshake, mostly over the client's certificate", Hops: []Hop{ClientBuilder},
 			Patterns: []Pattern{
 				{Text: "Unavailable: write tcp *-><address>: write: broken pipe", Hop: ClientBuilder},
 				{Text: "Unavailable: write tcp *-><address>: write: connection reset by peer", Hop: ClientBuilder},
-				{Text: "code = Unavailable desc = write tcp *-><address>: write: broken pipe", Hop: ClientBuilder},
+				{Text: `desc = "write tcp *-><address>: write: broken pipe`, Hop: ClientBuilder},
 				{Text: "error reading server preface: read tcp *-><address>: read: connection reset by peer", Hop: ClientBuilder},
-				{Text: "curl: (55) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
-				{Text: "Send failure: Connection reset by peer", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
-				{Text: "Send failure: Broken pipe", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
-				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
 			},
 			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
 			Causes: []Cause{
-				{"the server wants a client certificate (mutual TLS), and got none or one that it refuses", "tried again, the client mostly says it: certificate required, or another alert; the registry's log says it too, buildkitd's does not"},
-				{"the client speaks plain text, and the server TLS", "buildctl has neither --tlscacert nor --tlsdir; curl was given http://"},
+				{"the builder wants a client certificate (mutual TLS), and got none or one that it refuses", "run it again: mostly the text is then: error reading server preface: remote error: tls: ..."},
+				{"the client speaks plain text, and the builder TLS", "buildctl has neither --tlscacert nor --tlsdir"},
+				{"the builder is being stopped", "its log says: stopping server"},
+			},
+			Confirm: `openssl s_client -connect {server} -servername {host} -cert cert.pem -key key.pem -alpn h2 </dev/null 2>&1 | grep -E 'alert|Acceptable|Verify'`,
+			Mend: Mend{
+				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" proves them`,
+				Hand:     "buildctl --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem\nor take the line ca = ... out of [grpc.tls] in buildkitd.toml, on loopback only: whoever reaches that port then builds as root",
+			},
+			Source: grpcGo + ":1698; " + goTLS + "/handshake_client_tls13.go",
+		},
+		{
+			ID: "curl-broke-off", Title: "the server ended curl's connection right after the handshake", Hops: []Hop{Command},
+			Patterns: []Pattern{
+				{Text: "curl: (55) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+				{Text: "Send failure: Connection reset by peer", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+				{Text: "Send failure: Broken pipe", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+			},
+			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
+			Causes: []Cause{
+				{"the server wants a client certificate, and got none or one that it refuses", "run it again: mostly the text then has the alert; the registry's log says why"},
 				{"the server was stopped", "its log ends in that second"},
 			},
 			Confirm: `openssl s_client -connect {server} -servername {host} </dev/null 2>/dev/null | sed -n '/Acceptable client/,/Shared/p'`,
-			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" tries with and without`,
-				Hand:     "buildctl --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem\nor take the line ca = ... out of [grpc.tls] in buildkitd.toml, on loopback only: whoever reaches that port then builds as root",
-			},
-			Source: grpcGo + ":1698; Go 1.26.8 crypto/tls/handshake_client_tls13.go",
-			Wraps:  true,
+			Mend:    Mend{Certyard: `certyard's registry asks nobody for a client certificate`, Hand: "curl --cacert ca.pem --cert cert.pem --key key.pem https://{server}/v2/"},
+			Source:  "curl 7.88.1 lib/strerror.c",
+			Wraps:   true,
 		},
 		{
 			ID: "not-a-builder", Title: "what answers there is no BuildKit", Hops: []Hop{ClientBuilder},

@@ -21,9 +21,10 @@ func fileEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: "tls: private key does not match public key"},
 				{Text: "tls: private key type does not match public key type"},
+				{Text: "tls: invalid signature by the server certificate", Source: goTLS + "/handshake_client.go"},
 				{Text: "key values mismatch", Source: "OpenSSL 3.0.19 crypto/x509/x509_err.c"},
 			},
-			Means:   "each file is readable, and the key is another one than that of the certificate",
+			Means:   "the certificate was made for another key than the one that is used with it",
 			Causes:  []Cause{{"only one of both was replaced", "their dates differ"}, {"the file has a chain in the wrong order", "the first certificate is a CA: the leaf has to come first"}},
 			Confirm: `diff <(openssl x509 -in server.crt -noout -pubkey) <(openssl pkey -in server.key -pubout) && echo same`,
 			Mend:    Mend{Certyard: `"certyard pki verify FILE" says which belongs to which; "certyard up" issues a pair`, Hand: "restore the key, or issue the certificate again for the key that there is"},

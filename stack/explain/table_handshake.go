@@ -116,12 +116,15 @@ func handshakeEntries() []Entry {
 				// OpenSSL sends the alert without the encryption that the server expects by
 				// then, over TLS 1.3.
 				{Text: "http: TLS handshake error from * local error: tls: bad record MAC", Hop: ServerLog, Source: goTLS + "/alert.go:70"},
+				{Text: "http: TLS handshake error from * remote error: tls: error decrypting message", Hop: ServerLog},
+				{Text: "http: TLS handshake error from * remote error: tls: ", Hop: ServerLog},
 			},
 			Means: "the server is all right with the connection; it is the client that broke it off over the certificate that it was shown",
 			Causes: []Cause{
 				{"the client does not trust the CA", "the client's own message says: unknown authority"},
 				{"it asked for a name that the certificate does not have", "the client's own message says: certificate is valid for ..., not ..."},
 				{"the certificate has expired", "\"certyard pki verify HOST:PORT\" shows until when"},
+				{"the key does not belong to the certificate", "the text ends with: error decrypting message"},
 			},
 			Confirm: `openssl s_client -connect HOST:PORT -CAfile ca.pem -verify_return_error </dev/null`,
 			Mend:    Mend{Certyard: `"certyard smoke" tries every path with the stack's own trust`, Hand: "look at the client's message: it says why"},

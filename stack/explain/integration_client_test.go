@@ -44,11 +44,11 @@ func testClient(t *testing.T, r *real) {
 		"no CA":                      {"server", "", "plaintext-to-builder", ClientBuilder},
 		"a pair and no CA":           {"mutual", "--tlscert $clientcert --tlskey $clientkey", "unknown-authority", ClientBuilder},
 		"no CA, mutual":              {"mutual", "", "plaintext-to-builder", ClientBuilder},
-		"no client certificate":      {"mutual", trusted, "client-certificate-required|hung-up", ClientBuilder},
-		"a foreign one":              {"mutual", trusted + "--tlscert $foreigncert --tlskey $foreignkey", "client-certificate-required|hung-up", ClientBuilder},
-		"one of the CA before":       {"mutual", trusted + "--tlscert $beforecert --tlskey $beforekey", "client-certificate-unknown-ca|hung-up", ClientBuilder},
-		"a server's one":             {"mutual", trusted + "--tlscert $servercert --tlskey $serverkey", "client-certificate-refused|hung-up", ClientBuilder},
-		"an expired one":             {"mutual", trusted + "--tlscert $expiredcert --tlskey $expiredkey", "client-certificate-expired|hung-up", ClientBuilder},
+		"no client certificate":      {"mutual", trusted, "client-certificate-required|builder-broke-off", ClientBuilder},
+		"a foreign one":              {"mutual", trusted + "--tlscert $foreigncert --tlskey $foreignkey", "client-certificate-required|builder-broke-off", ClientBuilder},
+		"one of the CA before":       {"mutual", trusted + "--tlscert $beforecert --tlskey $beforekey", "client-certificate-unknown-ca|builder-broke-off", ClientBuilder},
+		"a server's one":             {"mutual", trusted + "--tlscert $servercert --tlskey $serverkey", "client-certificate-refused|builder-broke-off", ClientBuilder},
+		"an expired one":             {"mutual", trusted + "--tlscert $expiredcert --tlskey $expiredkey", "client-certificate-expired|builder-broke-off", ClientBuilder},
 		"TLS to plain text":          {"plain", trusted, "not-tls", ClientBuilder},
 		"a wrong name":               {"server", trusted + "--tlsservername build.lan", "wrong-name", ClientBuilder},
 		"no address":                 {"names", trusted, "no-ip-san", ClientBuilder},
@@ -93,9 +93,9 @@ func testClient(t *testing.T, r *real) {
 }
 
 // builders starts the servers that clients go to.
-func (r *real) builders(t *testing.T, v map[string]string) map[string]*daemon {
+func (r *real) builders(t *testing.T, v map[string]string) map[string]*process {
 	t.Helper()
-	out := map[string]*daemon{}
+	out := map[string]*process{}
 	forge := r.ca.Forge(t, "127.0.0.1", clientsOnly)
 	for name, kp := range map[string]*pki.KeyPair{
 		"plain": nil, "server": r.ca.Server(t, "localhost", "127.0.0.1"), "mutual": r.ca.Server(t, "localhost", "127.0.0.1"), "names": r.ca.Server(t, "localhost"),

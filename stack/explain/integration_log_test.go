@@ -18,7 +18,7 @@ import (
 func testLogs(t *testing.T, r *real) {
 	v := r.clientFiles(t)
 	serve := r.ca.Server(t, "localhost", "127.0.0.1")
-	registry := map[string]*daemon{
+	registry := map[string]*process{
 		"server": r.registry(t, v, "server", yard{serve: serve}),
 		"mutual": r.registry(t, v, "mutual", yard{serve: serve, clientCA: r.ca}),
 		"1.3":    r.registry(t, v, "1.3", yard{serve: serve, tls: "    minimumtls: tls1.3\n"}),
@@ -37,11 +37,11 @@ func testLogs(t *testing.T, r *real) {
 		"curl, expired":                    {"old", "curl -sS --cacert $ca https://localhost:$port/v2/", "expired: your own command to a server", "client-refuses-server"},
 		"curl of HTTP":                     {"server", "curl -sS http://localhost:$port/v2/", "http-to-https", "http-to-https"},
 		"curl of HTTPS":                    {"http", "curl -sS https://localhost:$port/v2/", "not-tls: your own command to a server", ""},
-		"curl without a certificate":       {"mutual", "curl -sS --cacert $ca https://localhost:$port/v2/", "client-certificate-required: your own command to a server|hung-up: your own command to a server", "client-certificate-required"},
-		"curl with a foreign one":          {"mutual", "curl -sS --cacert $ca --cert $foreigncert --key $foreignkey https://localhost:$port/v2/", "client-certificate-unknown-ca: your own command to a server|hung-up: your own command to a server", "client-certificate-unknown-ca"},
-		"curl with one of the CA before":   {"mutual", "curl -sS --cacert $ca --cert $beforecert --key $beforekey https://localhost:$port/v2/", "client-certificate-unknown-ca: your own command to a server|hung-up: your own command to a server", "client-certificate-unknown-ca"},
-		"curl with a server's":             {"mutual", "curl -sS --cacert $ca --cert $servercert --key $serverkey https://localhost:$port/v2/", "client-certificate-refused: your own command to a server|hung-up: your own command to a server", "client-certificate-refused"},
-		"curl with an expired one":         {"mutual", "curl -sS --cacert $ca --cert $expiredcert --key $expiredkey https://localhost:$port/v2/", "client-certificate-expired: your own command to a server|hung-up: your own command to a server", "client-certificate-expired"},
+		"curl without a certificate":       {"mutual", "curl -sS --cacert $ca https://localhost:$port/v2/", "client-certificate-required: your own command to a server|curl-broke-off: your own command to a server", "client-certificate-required"},
+		"curl with a foreign one":          {"mutual", "curl -sS --cacert $ca --cert $foreigncert --key $foreignkey https://localhost:$port/v2/", "client-certificate-unknown-ca: your own command to a server|curl-broke-off: your own command to a server", "client-certificate-unknown-ca"},
+		"curl with one of the CA before":   {"mutual", "curl -sS --cacert $ca --cert $beforecert --key $beforekey https://localhost:$port/v2/", "client-certificate-unknown-ca: your own command to a server|curl-broke-off: your own command to a server", "client-certificate-unknown-ca"},
+		"curl with a server's":             {"mutual", "curl -sS --cacert $ca --cert $servercert --key $serverkey https://localhost:$port/v2/", "client-certificate-refused: your own command to a server|curl-broke-off: your own command to a server", "client-certificate-refused"},
+		"curl with an expired one":         {"mutual", "curl -sS --cacert $ca --cert $expiredcert --key $expiredkey https://localhost:$port/v2/", "client-certificate-expired: your own command to a server|curl-broke-off: your own command to a server", "client-certificate-expired"},
 		"curl, TLS 1.2, no certificate":    {"mutual", "curl -sS --tls-max 1.2 --cacert $ca https://localhost:$port/v2/", "handshake-failure: your own command to a server", "client-certificate-required"},
 		"curl, TLS 1.2 to 1.3":             {"1.3", "curl -sS --tls-max 1.2 --cacert $ca https://localhost:$port/v2/", "tls-version: your own command to a server", "tls-version"},
 		"openssl without a CA":             {"server", "openssl s_client -connect localhost:$port -verify_return_error", "unknown-authority: your own command to a server", "client-refuses-server"},

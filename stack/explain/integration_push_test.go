@@ -108,7 +108,7 @@ func testPush(t *testing.T, r *real) {
 	v["htpasswd"] = write(t, dir, "htpasswd", users)
 
 	yards, config, hosts := r.yards(t), "[grpc]\naddress = [\"tcp://127.0.0.1:0\"]\n", map[string]string{}
-	registries := map[string]*daemon{}
+	registries := map[string]*process{}
 	for i, y := range yards {
 		d := r.registry(t, v, fmt.Sprint("registry", i), y)
 		_, port, err := net.SplitHostPort(d.address)
@@ -145,7 +145,7 @@ func testPush(t *testing.T, r *real) {
 }
 
 // registry starts the registry of a yard.
-func (r *real) registry(t *testing.T, v map[string]string, name string, y yard) *daemon {
+func (r *real) registry(t *testing.T, v map[string]string, name string, y yard) *process {
 	t.Helper()
 	dir := filepath.Join(v["dir"], name)
 	if err := os.Mkdir(dir, 0o700); err != nil {

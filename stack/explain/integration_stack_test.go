@@ -76,14 +76,14 @@ func (y *realStack) file(name string) string { return filepath.Join(y.Dir(), nam
 func (y *realStack) clients(t *testing.T, tls stack.BuilderTLS) {
 	t.Helper()
 	dir, other := t.TempDir(), pkitest.New(t, time.Now())
-	y.client(t, "plaintext-to-builder|hung-up")
+	y.client(t, "plaintext-to-builder|builder-broke-off")
 	y.client(t, "unknown-authority", "--tlscacert", write(t, dir, "other.pem", other.Trust().PEM()))
 	y.client(t, "wrong-name", append(y.proven(), "--tlsservername", "build.lan")...)
 	if tls == stack.TLSMutual {
 		trust := []string{"--tlscacert", y.file(stack.FileClientCA)}
-		y.client(t, "client-certificate-required|hung-up", trust...)
+		y.client(t, "client-certificate-required|builder-broke-off", trust...)
 		cert, key := pair(t, dir, "foreign", other.Client(t, "me"))
-		y.client(t, "client-certificate-required|hung-up", append(trust, "--tlscert", cert, "--tlskey", key)...)
+		y.client(t, "client-certificate-required|builder-broke-off", append(trust, "--tlscert", cert, "--tlskey", key)...)
 	}
 	if out, ok := y.r.run(t, nil, append(append([]string{"buildctl", "--addr", y.Builder.Address()}, y.proven()...), "debug", "workers")...); !ok {
 		t.Errorf("who fits is refused:\n%s", out)

@@ -38,8 +38,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// daemon is a program that runs until the test has ended.
-type daemon struct {
+// process is a program that runs until the test has ended.
+type process struct {
 	output
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when it has ended
@@ -50,7 +50,7 @@ type daemon struct {
 var ready = regexp.MustCompile(`(?:running server on|listening on) ([0-9.]+:[0-9]+)`)
 
 // start runs a daemon and waits until it listens.
-func (r *real) start(t *testing.T, args ...string) *daemon {
+func (r *real) start(t *testing.T, args ...string) *process {
 	t.Helper()
 	d := r.launch(t, args...)
 	d.listens(t)
@@ -58,15 +58,15 @@ func (r *real) start(t *testing.T, args ...string) *daemon {
 }
 
 // listens waits until the daemon does.
-func (d *daemon) listens(t *testing.T) {
+func (d *process) listens(t *testing.T) {
 	t.Helper()
 	d.address = ready.FindStringSubmatch(d.says(t, 0, ready))[1]
 }
 
 // launch runs a daemon, for one that may not come up.
-func (r *real) launch(t *testing.T, args ...string) *daemon {
+func (r *real) launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	d := &daemon{done: make(chan struct{})}
+	d := &process{done: make(chan struct{})}
 	d.cmd = exec.Command(r.program(args[0]), args[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	d.cmd.Env = r.environment()
@@ -100,7 +100,7 @@ func (r *real) environment(more ...string) []string {
 }
 
 // stop ends the daemon, as an engine does.
-func (d *daemon) stop(t *testing.T) {
+func (d *process) stop(t *testing.T) {
 	t.Helper()
 	_ = d.cmd.Process.Signal(syscall.SIGTERM) // fails when it has ended
 	select {
@@ -114,7 +114,7 @@ func (d *daemon) stop(t *testing.T) {
 
 // says waits until the daemon has printed something after the first bytes, and
 // returns what that is, without them and in whole lines.
-func (d *daemon) says(t *testing.T, after int, what *regexp.Regexp) string {
+func (d *process) says(t *testing.T, after int, what *regexp.Regexp) string {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(5 * time.Millisecond) {
 		ended := false
@@ -138,7 +138,7 @@ func (d *daemon) says(t *testing.T, after int, what *regexp.Regexp) string {
 }
 
 // fails waits for a daemon that cannot start, and returns what it said.
-func (d *daemon) fails(t *testing.T) string {
+func (d *process) fails(t *testing.T) string {
 	t.Helper()
 	select {
 	case <-d.done:
