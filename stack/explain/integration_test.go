@@ -22,7 +22,7 @@ func TestIntegrationRealTexts(t *testing.T) {
 	r := newReal(t)
 	t.Setenv("CERTYARD_DAEMONS", filepath.Dir(r.programs)) // what stacks load, where nothing can be pulled
 	for name, test := range map[string]func(*testing.T, *real){
-		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine, "stacks": testStacks,
+		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine, "stacks": testStacks, "rows": testRows,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
