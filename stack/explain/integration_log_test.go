@@ -148,3 +148,24 @@ func testPasswords(t *testing.T, r *real) {
 		})
 	}
 }
+
+// testUploads: an upload that the registry does not know.
+func testUploads(t *testing.T, r *real) {
+	dir := t.TempDir()
+	d := r.registry(t, map[string]string{"dir": dir}, "registry", yard{})
+	url := "http://" + d.address + "/v2/app/blobs/uploads/"
+	head, ok := r.run(t, nil, "curl", "-sSi", "-X", "POST", url)
+	location := regexp.MustCompile(`(?i)location: (\S+)`).FindStringSubmatch(head)
+	if !ok || location == nil {
+		t.Fatalf("no upload began: %s", head)
+	}
+	// As after a restart without a fixed secret.
+	out, _ := r.run(t, nil, "curl", "-sS", "-X", "PUT", strings.Replace(location[1], "_state=", "_state=x", 1)+"&digest=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+	r.explains(t, out, "blob-upload-unknown")
+	out, _ = r.run(t, nil, "curl", "-sS", "-X", "DELETE", location[1])
+	if out != "" {
+		t.Errorf("the upload cannot be given up: %s", out)
+	}
+	out, _ = r.run(t, nil, "curl", "-sS", "-X", "GET", location[1])
+	r.explains(t, out, "blob-upload-unknown")
+}

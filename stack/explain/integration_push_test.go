@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,7 @@ func (r *real) yards(t *testing.T) []yard {
 		{name: "wrong password", serve: good, registry: "auth: {htpasswd: {realm: r, path: $htpasswd}}\n", section: trusting, login: "wrong", want: "unauthorized"},
 		{name: "stopped", serve: good, stopped: true, section: trusting, want: "connection-refused"},
 		{name: "a name that nobody knows", serve: good, host: "registry.invalid", section: trusting, want: "no-such-host"},
+		{name: "half a line of passwords", serve: good, registry: "auth: {htpasswd: {realm: r, path: $garbage}}\n", section: trusting, login: password, want: "bad-request"},
 		{name: "a storage that cannot be written", serve: good, registry: "storage: {filesystem: {rootdirectory: $garbage}}\n", section: trusting, want: "server-error"},
 	}
 }
@@ -135,6 +137,9 @@ func testPush(t *testing.T, r *real) {
 				t.Errorf("the push succeeded:\n%s", out)
 			}
 			result := r.explains(t, out, want(y.want, BuilderRegistry))
+			if y.want == "server-error" {
+				r.explains(t, d.says(t, 0, regexp.MustCompile("response completed with error")), want("server-error", ServerLog))
+			}
 			for _, m := range result.Messages {
 				if m.Values["server"] != hosts[y.name] && !strings.Contains(m.Text, "open ") && !strings.Contains(m.Text, "tls: private key") && !strings.Contains(m.Text, "is a directory") {
 					t.Errorf("the server is %q, want %q: %s", m.Values["server"], hosts[y.name], m.Text)

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,15 +138,29 @@ func (y *realStack) engine(t *testing.T, serve stack.Serve) {
 	if !ok || len(strings.Fields(out)) == 0 {
 		t.Fatalf("looking for the address of %s: %s", container, out)
 	}
-	_, port, err := net.SplitHostPort(y.Registry.NetworkHost())
+	address, err := netip.ParseAddr(strings.Fields(out)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, ok = y.r.docker(t, "pull", net.JoinHostPort(strings.Fields(out)[0], port)+"/app:1")
-	if ok {
+	if out, ok = y.r.docker(t, "pull", address.String()+":5000/app:1"); ok {
 		t.Errorf("the pull succeeded:\n%s", out)
 	}
-	y.r.explains(t, out, want("wrong-name|connection-refused", EngineRegistry))
-	out, ok = y.r.docker(t, "logs", container)
-	t.Log(out)
+	y.r.explains(t, out, want("wrong-name", EngineRegistry))
+	_, port, err := net.SplitHostPort(y.Registry.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.takenPort(t, port)
+}
+
+// takenPort: another container is to have the registry's port.
+func (y *realStack) takenPort(t *testing.T, port string) {
+	t.Helper()
+	image := y.Name() + "-port:1"
+	y.r.image(t, image)
+	out, ok := y.r.docker(t, "run", "--rm", "-p", "127.0.0.1:"+port+":5000", image, "/file")
+	if ok {
+		t.Errorf("it ran:\n%s", out)
+	}
+	y.r.explains(t, out, want("address-in-use", DaemonStart))
 }

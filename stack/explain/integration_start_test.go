@@ -91,6 +91,16 @@ func testBuilderStarts(t *testing.T, r *real) {
 		d := r.launch(t, "buildkitd", "--config", filepath.Join(dir, "typo.toml"), "--addr", "tcp://127.0.0.1:0", "--root", dir, "--containerd-worker=false")
 		r.explains(t, d.says(t, 0, ready), want("tls-off-tcp", DaemonStart))
 	})
+	// Even for root, where a container may not override it.
+	t.Run("a key of somebody else", func(t *testing.T) {
+		v := material(t, r.ca)
+		if err := os.Chown(v["key"], 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+		command := r.builderCommand(t, v["dir"], fill(tls("cert", "key", ""), v))
+		command[0] = r.program(command[0])
+		r.explains(t, r.launch(t, append([]string{"setpriv", "--bounding-set", "-dac_override,-dac_read_search"}, command...)...).fails(t), want("permission-denied", DaemonStart))
+	})
 	t.Run("a state directory that is taken", func(t *testing.T) {
 		dir := t.TempDir()
 		command := r.builderCommand(t, dir, "[grpc]\naddress = [\"tcp://127.0.0.1:0\"]\n")
@@ -139,4 +149,7 @@ func testRegistryStarts(t *testing.T, r *real) {
 			r.explains(t, d.says(t, 0, regexp.MustCompile(c.says)), want(c.want, DaemonStart))
 		})
 	}
+	t.Run("no config", func(t *testing.T) {
+		r.explains(t, r.launch(t, "registry", "serve").fails(t), want("registry-config", DaemonStart))
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,13 +22,44 @@ func TestIntegrationRealTexts(t *testing.T) {
 	composetest.Connect(t)
 	r := newReal(t)
 	t.Setenv("CERTYARD_DAEMONS", filepath.Dir(r.programs)) // what stacks load, where nothing can be pulled
-	for name, test := range map[string]func(*testing.T, *real){
-		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient, "logs": testLogs, "passwords": testPasswords, "engine": testEngine, "stacks": testStacks, "rows": testRows,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, r)
-		})
+	tests := map[string]func(*testing.T, *real){
+		"buildkitd starts": testBuilderStarts, "registry starts": testRegistryStarts, "push": testPush, "client": testClient,
+		"logs": testLogs, "passwords": testPasswords, "uploads": testUploads, "engine": testEngine, "stacks": testStacks, "rows": testRows,
+	}
+	var ran atomic.Int32
+	t.Run("all", func(t *testing.T) {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ran.Add(1)
+				test(t, r)
+			})
+		}
+	})
+	if int(ran.Load()) == len(tests) {
+		r.saidAll(t)
+	}
+}
+
+// saidAll: what the table has from daemons alone, they have said, and what they have
+// said is not typed in.
+func (r *real) saidAll(t *testing.T) {
+	t.Helper()
+	for _, i := range daemonsSay(t) {
+		if !r.said.seen[i] {
+			t.Errorf("%s: no daemon has said %q", known().entries[known().patterns[i].entry].ID, patternText(i))
+		}
+	}
+	for _, row := range typed() {
+		y := &texts{seen: map[int]bool{}}
+		y.see(row.text)
+		needed := row.why == race
+		for i := range y.seen {
+			needed = needed || !r.said.seen[i]
+		}
+		if !needed {
+			t.Errorf("%q: daemons have said all of it, take it out (%s)", row.text, row.why)
+		}
 	}
 }
 

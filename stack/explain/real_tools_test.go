@@ -28,9 +28,14 @@ import (
 // hear returns what the registry logs.
 func hear(t *testing.T) *logged {
 	t.Helper()
-	l, before := &logged{}, logrus.StandardLogger().Out
+	l, before, level := &logged{}, logrus.StandardLogger().Out, logrus.GetLevel()
 	logrus.SetOutput(l)
-	t.Cleanup(func() { logrus.SetOutput(before) })
+	// The compose library, which another test may have used, sets another one.
+	logrus.SetLevel(logrus.InfoLevel)
+	t.Cleanup(func() {
+		logrus.SetOutput(before)
+		logrus.SetLevel(level)
+	})
 	return l
 }
 
