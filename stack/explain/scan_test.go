@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -253,4 +254,68 @@ func BenchmarkScan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzScan: no text makes it fail, and what it finds is in the text.
+func FuzzScan(f *testing.F) {
+	for _, row := range typed() {
+		f.Add([]byte(row.text))
+	}
+	f.Add([]byte("\x1b[31m\x1b]x\\\\\"\\n\r\n" + loudLine))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got := scanned(t, iotest.HalfReader(bytes.NewReader(text)))
+		if want := bytes.Count(text, []byte("\n")); got.Lines != want && got.Lines != want+1 {
+			t.Errorf("%d lines, want %d", got.Lines, want)
+		}
+		for _, m := range got.Messages {
+			if m.Line < 1 || m.Line > got.Lines || m.Count < 1 || m.Count > got.Lines || len(m.Text) > maxText+10 || strings.ContainsAny(m.Confirm, "\n\r") {
+				t.Errorf("%+v", m)
+			}
+			for _, v := range m.Values {
+				if strings.Contains(m.Confirm, v) && !harmless(v) {
+					t.Errorf("%q is in %q", v, m.Confirm)
+				}
+			}
+		}
+	})
+}
+
+// TestTable: every entry says everything, and its templates name values that its
+// texts have.
+func TestTable(t *testing.T) {
+	ids := map[string]bool{}
+	for _, e := range Entries() {
+		if ids[e.ID] {
+			t.Errorf("%s is there twice", e.ID)
+		}
+		ids[e.ID] = true
+		if got, ok := Find(e.ID); !ok || got.Title != e.Title {
+			t.Errorf("%s is not found", e.ID)
+		}
+		if e.Title == "" || e.Means == "" || e.Confirm == "" || e.Mend.Certyard == "" || e.Mend.Hand == "" || e.Source == "" || len(e.Hops) == 0 || len(e.Patterns) == 0 || len(e.Causes) == 0 {
+			t.Errorf("%s does not say everything", e.ID)
+		}
+		m := e.General()
+		for _, text := range append([]string{m.Means, m.Confirm, m.Mend.Certyard, m.Mend.Hand}, causeTexts(m)...) {
+			if name := leftover.FindString(text); name != "" {
+				t.Errorf("%s: %s is no value: %q", e.ID, name, text)
+			}
+			if first, _, _ := strings.Cut(text, " "); text == "" || strings.HasSuffix(text, ".") && !strings.Contains(text, ". ") && !strings.HasSuffix(text, "..") {
+				t.Errorf("%s: %q (%s) is empty or ends with a period", e.ID, text, first)
+			}
+		}
+		if strings.Contains(m.Confirm, "\n") {
+			t.Errorf("%s: confirm is more than one command: %q", e.ID, m.Confirm)
+		}
+	}
+}
+
+var leftover = regexp.MustCompile(`\{[a-z]+\}`)
+
+func causeTexts(m Message) []string {
+	var out []string
+	for _, c := range m.Causes {
+		out = append(out, c.Cause, c.Tell)
+	}
+	return out
 }
