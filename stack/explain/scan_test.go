@@ -97,6 +97,30 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
+// TestCutValues: a value that the end of a part cuts is taken from the next part.
+func TestCutValues(t *testing.T) {
+	const text = "x509: certificate is valid for localhost, not registry.example.test"
+	for cut := 1; cut <= len(text); cut++ {
+		got := scanned(t, strings.NewReader(strings.Repeat("x", window-cut)+text+strings.Repeat(" y", window)))
+		if len(got.Messages) != 1 || got.Messages[0].Values["name"] != "registry.example.test" {
+			t.Fatalf("cut after %d bytes: %+v", cut, got.Messages)
+		}
+	}
+}
+
+// TestCommands: what a log says becomes part of a command only when a shell takes
+// it for one plain word.
+func TestCommands(t *testing.T) {
+	for name, want := range map[string]string{
+		"reg.test": "-servername reg.test ", "$(id)": "-servername HOST ", "a|b": "-servername HOST ", "-x": "-servername HOST ", "a`b": "-servername a ", "a&b": "-servername HOST ",
+	} {
+		got := Match("x509: certificate is valid for localhost, not " + name)
+		if len(got) != 1 || !strings.Contains(got[0].Confirm, want) {
+			t.Errorf("%q: %+v", name, got)
+		}
+	}
+}
+
 // TestLines: what ends a line, and what is counted.
 func TestLines(t *testing.T) {
 	for _, c := range []struct {
@@ -169,7 +193,7 @@ func TestDistinct(t *testing.T) {
 
 // TestNear: a line before tells the hop, when it is near enough.
 func TestNear(t *testing.T) {
-	for lines, want := range map[int]Hop{0: BuilderRegistry, nearLines - 1: BuilderRegistry, nearLines: ""} {
+	for lines, want := range map[int]Hop{0: BuilderRegistry, 2: BuilderRegistry, 3: "", 10: ""} {
 		got := Match("#5 [internal] load metadata for reg:1/x\n" + strings.Repeat("...\n", lines) + message)
 		if len(got) != 1 || got[0].Hop != want || (want == "") != (len(got[0].Hops) > 0) {
 			t.Errorf("%d lines between: %+v", lines, got)
