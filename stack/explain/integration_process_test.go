@@ -181,8 +181,23 @@ func fill(text string, values map[string]string) string {
 }
 
 // builderCommand writes a config, and returns how buildkitd is started with it.
-func (r *real) builderCommand(t *testing.T, dir, config string, more ...string) []string {
+func (r *real) builderCommand(t *testing.T, dir, config string) []string {
 	t.Helper()
-	file := write(t, dir, "buildkitd.toml", []byte(config))
-	return append([]string{"buildkitd", "--config", file, "--root", filepath.Join(dir, "root"), "--containerd-worker=false", "--oci-worker-net=host"}, more...)
+	return r.builderOf(t, write(t, dir, "buildkitd.toml", []byte(config)), dir)
+}
+
+// builderOf returns how buildkitd is started with a config file, so that it shares
+// nothing with another one of this machine.
+func (r *real) builderOf(t *testing.T, config, dir string) []string {
+	t.Helper()
+	// Sockets have short names.
+	short, err := os.MkdirTemp("", "cy-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	return []string{
+		"buildkitd", "--config", config, "--root", filepath.Join(dir, "root"), "--otel-socket-path", filepath.Join(short, "otel.sock"),
+		"--containerd-worker=false", "--oci-worker-net=host",
+	}
 }

@@ -37,6 +37,8 @@ func testStacks(t *testing.T, r *real) {
 			y.registryFault(t, c.serve, faultEntries[c.registry])
 			y.Stop(t, stack.Registry)
 			y.push(t, y.Registry.NetworkHost(), "", "no-such-host|connection-refused|unexpected-eof")
+			out, _ := r.docker(t, "pull", y.Registry.Host()+"/app:1")
+			r.explains(t, out, want("connection-refused|unexpected-eof", EngineRegistry))
 			y.Builder.Fault(t, c.builder)
 			y.client(t, faultEntries[c.builder], y.proven()...)
 		})

@@ -88,7 +88,7 @@ func testBuilderStarts(t *testing.T, r *real) {
 	}
 	t.Run("a config that is not there", func(t *testing.T) {
 		dir := t.TempDir()
-		d := r.launch(t, "buildkitd", "--config", filepath.Join(dir, "typo.toml"), "--addr", "tcp://127.0.0.1:0", "--root", dir, "--containerd-worker=false")
+		d := r.launch(t, append(r.builderOf(t, filepath.Join(dir, "typo.toml"), dir), "--addr", "tcp://127.0.0.1:0")...)
 		r.explains(t, d.says(t, 0, ready), want("tls-off-tcp", DaemonStart))
 	})
 	// Even for root, where a container may not override it.

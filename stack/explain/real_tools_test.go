@@ -102,8 +102,7 @@ func sayRegistry(t *testing.T, x *texts) {
 			t.Fatal(err)
 		}
 		ask("a", "b")
-		hop := map[string]Hop{"htpasswd-hash": ServerLog}[c.id]
-		x.say(t, log.linesWith(map[string]string{"htpasswd-hash": "error authenticating", "htpasswd-entry": "invalid entry"}[c.id]), c.id, hop)
+		x.say(t, log.linesWith(map[string]string{"htpasswd-hash": "error authenticating", "htpasswd-entry": "invalid entry"}[c.id]), c.id, ServerLog)
 	}
 	func() {
 		defer func() { x.say(t, fmt.Sprint("panic: ", recover()), "htpasswd-start", DaemonStart) }()

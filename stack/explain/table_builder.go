@@ -30,6 +30,7 @@ func builderEntries() []Entry {
 				{Text: "Unavailable: write tcp *-><address>: write: connection reset by peer", Hop: ClientBuilder},
 				{Text: `desc = "write tcp *-><address>: write: broken pipe`, Hop: ClientBuilder},
 				{Text: "error reading server preface: read tcp *-><address>: read: connection reset by peer", Hop: ClientBuilder},
+				{Text: "error reading server preface: connection reset by peer", Hop: ClientBuilder},
 			},
 			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
 			Causes: []Cause{
