@@ -1,11 +1,13 @@
 package explain
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,19 @@ import (
 	"github.com/certyard/certyard/compose/composetest"
 	"github.com/certyard/certyard/pki/pkitest"
 )
+
+// atOnce is how many tests run at once: what waits is an engine or a builder that
+// tries again, not a processor.
+const atOnce = 8
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // TestIntegrationRealTexts: what the daemons and their clients print, each made
 // to say it here, is explained as what was done to them.

@@ -54,7 +54,6 @@ func typed() []struct {
 		{notHere, "client-certificate-unknown-ca", ServerLog, "tls: failed to verify client certificate: x509: certificate signed by unknown authority"},
 		{notHere, "client-certificate-refused", "", "remote error: tls: unsupported certificate"},
 		{notHere, "client-certificate-refused", Command, "error:0A000412:SSL routines::ssl/tls alert bad certificate"},
-		{rare, "client-certificate-expired", Command, "error:0A000415:SSL routines::sslv3 alert certificate expired"},
 		{notHere, "client-refuses-server", ServerLog, "http: TLS handshake error from 172.18.0.1:5: remote error: tls: unknown certificate authority"},
 		{notHere, "client-refuses-server", ServerLog, "http: TLS handshake error from 172.18.0.1:5: remote error: tls: unknown certificate"},
 		{notHere, "client-refuses-server", ServerLog, "http: TLS handshake error from 172.18.0.1:5: remote error: tls: expired certificate"},
