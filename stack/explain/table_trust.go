@@ -35,7 +35,7 @@ func trustEntries() []Entry {
 			},
 			Confirm: seeCertificate + ` | grep -E '^ *(depth|i:|s:)|Verify return'`,
 			Mend: Mend{
-				Certyard: `"certyard up" writes the CA, "http = false" and the name that the network uses into buildkitd.toml and restarts the builder; "eval \"$(certyard env)\"" hands clients the same CA; "certyard smoke" proves every path`,
+				Certyard: `"certyard up" writes the CA, "http = false" and the name that the network uses into buildkitd.toml and restarts the builder; eval "$(certyard env)" hands clients the same CA; "certyard smoke" proves every path`,
 				Hand:     trustOnBuilder + "for buildctl:      --tlscacert ca.pem\nfor Docker Engine: cp ca.pem /etc/docker/certs.d/{registry}/ca.crt   (no restart)\nfor curl:          --cacert ca.pem",
 			},
 			Source: goX509 + ":157; buildkit v0.34.2 util/resolver/resolver.go:94-112",
