@@ -26,6 +26,7 @@ var ours = map[string][]string{
 	"stack":                 {"pki", "stack/strict"},
 	"stack/edge":            {"pki", "stack/strict"},
 	"stack/strict":          {},
+	"stack/lint":            {"stack/strict"},
 	"stack/htpasswd":        {"pki", "stack"},
 	"stack/render":          {"pki", "stack"},
 	"stack/state":           {"pki", "stack"},
@@ -49,6 +50,7 @@ var owners = map[string][]string{
 
 	"github.com/prometheus/client_golang": {"stack/edge"},
 	"go.yaml.in/yaml":                     {"stack/strict"},
+	"go.yaml.in/yaml/v2":                  {"stack/lint"}, // what distribution decodes its config with
 	"golang.org/x/crypto":                 {"stack/htpasswd"},
 	"golang.org/x/sys":                    {"stack/state", "cmd/certyard/reaper_linux.go"},
 
@@ -58,7 +60,7 @@ var owners = map[string][]string{
 	"github.com/opencontainers/image-spec":        {"stack/smoke"},
 	"golang.org/x/sync":                           {"stack/smoke", "stack/lifecycle", "stack/local", "compose", "pki"},
 	"github.com/compose-spec/compose-go":          {"compose"},
-	"github.com/compose-spec/compose-go/v2/types": {"compose", "stack/lifecycle"},
+	"github.com/compose-spec/compose-go/v2/types": {"compose", "stack/lifecycle", "stack/lint"},
 	"github.com/docker":                           {"compose"},
 	"github.com/moby/moby":                        {"compose"},
 	"github.com/containerd/errdefs":               {"compose"},
@@ -68,12 +70,14 @@ var owners = map[string][]string{
 	"github.com/sirupsen/logrus":                  {"stack/stacktest"}, // what distribution logs with
 	"github.com/spf13/pflag":                      {"compose"},         // in the signature of docker/cli's flags
 
+	"github.com/distribution/distribution/v3/configuration": {"stack/lint", "stack/stacktest"},
+
 	"github.com/urfave/cli": {"cmd/certyard"},
 	"golang.org/x/term":     {"cmd/certyard"},
 }
 
 // pure are the directories of packages without any contact to the world.
-var pure = []string{"pki", "stack", "stack/strict", "stack/render", "stack/htpasswd"}
+var pure = []string{"pki", "stack", "stack/strict", "stack/render", "stack/htpasswd", "stack/lint"}
 
 // source is one Go file of the module that is no test.
 type source struct {
