@@ -22,8 +22,8 @@ type RegistryConfig struct {
 	tree     *strict.Node
 	lines    map[string]int
 	meant    map[string]bool // keys that a misspelt one stands for
-	ownsTLS  bool // the file has TLS, whatever the environment says
-	ownsAuth bool // the file has auth
+	ownsTLS  bool            // the file has TLS, whatever the environment says
+	ownsAuth bool            // the file has auth
 }
 
 // imageConfig is what the image's own config says, as far as rules look at it;

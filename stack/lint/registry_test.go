@@ -308,7 +308,7 @@ func TestHtpasswd(t *testing.T) {
 // TestDeployRules: every finding has a rule, and every rule is whole.
 func TestDeployRules(t *testing.T) {
 	seen := map[string]bool{}
-	for _, r := range lint.RegistryRules() {
+	for _, r := range append(lint.RegistryRules(), lint.ComposeRules()...) {
 		if seen[r.ID] {
 			t.Errorf("%s stands twice", r.ID)
 		}
