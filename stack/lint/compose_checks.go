@@ -226,7 +226,7 @@ func checkGrace(c *Compose, s Service, subject Subject) {
 
 func checkOld(c *Compose, s Service, subject Subject) {
 	if subject == Registry && s.old() && !s.Built {
-		c.found("compose.old-registry", subject, c.lines(s).key("image"), s.Name, s.Image+" is version 2: it gets no more fixes, has no http.tls.clientauth, and reads "+registryConfigV2, "")
+		c.found("compose.old-registry", subject, c.lines(s).key("image"), s.Name, s.Image+" is version 2, which version 3 has replaced: it has no http.tls.clientauth, and reads "+registryConfigV2, "")
 	}
 }
 

@@ -6,11 +6,11 @@ func ComposeRules() []Rule {
 		{ID: "compose.config-mount", Title: "the config is mounted where the daemon reads it", Severity: Error,
 			Proves: "the daemon reads the config that the compose file gives it",
 			Hint:   "mount it where the daemon looks, or name its path in the command",
-			Source: "buildkit v0.34.2 cmd/buildkitd/main.go:554-559 and config/load.go:22-28; distribution v3.1.2 Dockerfile, and v2.8.3 Dockerfile"},
+			Source: "buildkit v0.34.2 cmd/buildkitd/main.go:554-559 and config/load.go:20-30; distribution v3.1.2 Dockerfile, and v2.8.3 Dockerfile"},
 		{ID: "compose.builder-plain", Title: "buildkitd listens on TCP with TLS", Severity: Error, Needs: []string{"compose.config-mount"},
 			Proves: "the command alone does not open the builder to everybody",
 			Hint:   "give buildkitd --tlscert, --tlskey and --tlscacert, or a config that has them",
-			Source: "buildkit v0.34.2 cmd/buildkitd/main.go:786-790, 820-826"},
+			Source: "buildkit v0.34.2 cmd/buildkitd/main.go:786-798, 820-826"},
 		{ID: "compose.published-open", Title: "a builder that knows no clients stays on loopback", Severity: Error,
 			Proves: "nobody reaches the builder who may not",
 			Hint:   "publish the port on 127.0.0.1, or let the builder ask for client certificates (ca in [grpc.tls], or --tlscacert)",
@@ -18,7 +18,7 @@ func ComposeRules() []Rule {
 		{ID: "compose.registry-open", Title: "a registry without auth stays on loopback", Severity: Error,
 			Proves: "nobody pushes who may not",
 			Hint:   "publish the port on 127.0.0.1, or set auth.htpasswd",
-			Source: "distribution v3.1.2 registry/handlers/app.go:315"},
+			Source: "distribution v3.1.2 registry/handlers/app.go:348-357"},
 		{ID: "compose.host-network", Title: "the daemon has a network of its own", Severity: Warning,
 			Proves: "only published ports are reached from outside",
 			Hint:   "take network_mode: host out and publish the port on 127.0.0.1",
@@ -55,7 +55,7 @@ func ComposeRules() []Rule {
 		{ID: "compose.old-registry", Title: "the registry is version 3", Severity: Warning,
 			Proves: "the config is read as the version 3 reference has it",
 			Hint:   "use registry:3; its config is at /etc/distribution/config.yml, and it takes the same storage",
-			Source: "distribution v3.0.0 release notes, and v2.8.3 registry/registry.go"},
+			Source: "distribution v2.8.3 registry/registry.go:223-289 and Dockerfile"},
 	}
 }
 

@@ -126,7 +126,7 @@ func (r *RegistryConfig) has(name string) bool {
 }
 
 // variable returns the variable that overrides a key: distribution v3.1.2
-// configuration/parser.go:114-118.
+// configuration/parser.go:133-143.
 func variable(path string) string {
 	return "REGISTRY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }

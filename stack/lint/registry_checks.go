@@ -33,7 +33,7 @@ func hasTLS(c *configuration.Configuration) bool {
 }
 
 // hasAuth is when the registry makes an access controller: distribution v3.1.2
-// registry/handlers/app.go:313-315.
+// registry/handlers/app.go:348-350.
 func hasAuth(c *configuration.Configuration) bool {
 	kind := c.Auth.Type()
 	return kind != "" && !strings.EqualFold(kind, "none")
@@ -108,7 +108,7 @@ func firstVariable(r *RegistryConfig, paths ...string) string {
 }
 
 // ignored notes variables that the registry passes over. One it reads elsewhere:
-// distribution v3.1.2 registry/registry.go:431.
+// distribution v3.1.2 registry/registry.go:476.
 func (r *RegistryConfig) ignored(name, why string) {
 	if name != "REGISTRY_CONFIGURATION_PATH" {
 		r.Findings = append(r.Findings, Finding{Rule: "registry.environment-unknown", Subject: Registry, Object: name,

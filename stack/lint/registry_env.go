@@ -22,7 +22,7 @@ func (e *variableError) Error() string { return e.name + ": " + e.why }
 // decodeRegistry decodes a config with the registry's own types and YAML library,
 // and then applies the environment given. The registry's own parser cannot be
 // used: it reads the environment of the process that it runs in (distribution
-// v3.1.2 configuration/parser.go:82-84). Variables that the registry passes over
+// v3.1.2 configuration/parser.go:91-94). Variables that the registry passes over
 // are told to ignored.
 func decodeRegistry(data []byte, env map[string]string, ignored func(name, why string)) (*configuration.Configuration, error) {
 	c := new(configuration.Configuration)

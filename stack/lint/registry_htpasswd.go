@@ -9,7 +9,7 @@ import (
 
 // HtpasswdRules returns the rules about an htpasswd file as the registry reads it.
 func HtpasswdRules() []Rule {
-	const source = "distribution v3.1.2 registry/auth/htpasswd/htpasswd.go:44-100, access.go:69-110"
+	const source = "distribution v3.1.2 registry/auth/htpasswd/htpasswd.go:46-101, access.go:68-114"
 	return []Rule{
 		{ID: "registry.htpasswd-line", Title: "every line is user:hash", Severity: Error,
 			Proves: "the registry takes the file", Source: source,
