@@ -51,6 +51,7 @@ var owners = map[string][]string{
 
 	"github.com/prometheus/client_golang": {"stack/edge"},
 	"go.yaml.in/yaml":                     {"stack/strict"},
+	"go.yaml.in/yaml/v2":                  {"stack/lint"}, // what distribution decodes its config with
 	"golang.org/x/crypto":                 {"stack/htpasswd"},
 	"golang.org/x/sys":                    {"stack/state", "cmd/certyard/reaper_linux.go"},
 
@@ -64,7 +65,7 @@ var owners = map[string][]string{
 	"github.com/opencontainers/image-spec":          {"stack/smoke"},
 	"golang.org/x/sync":                             {"stack/smoke", "stack/lifecycle", "stack/local", "compose", "pki"},
 	"github.com/compose-spec/compose-go":            {"compose"},
-	"github.com/compose-spec/compose-go/v2/types":   {"compose", "stack/lifecycle"},
+	"github.com/compose-spec/compose-go/v2/types":   {"compose", "stack/doctor", "stack/lifecycle", "stack/lint"},
 	"github.com/docker":                             {"compose"},
 	"github.com/moby/moby":                          {"compose"},
 	"github.com/containerd/errdefs":                 {"compose"},
@@ -73,6 +74,8 @@ var owners = map[string][]string{
 	"github.com/distribution/distribution":          {"stack/stacktest"},
 	"github.com/sirupsen/logrus":                    {"stack/stacktest"}, // what distribution logs with
 	"github.com/spf13/pflag":                        {"compose"},         // in the signature of docker/cli's flags
+
+	"github.com/distribution/distribution/v3/configuration": {"stack/lint", "stack/stacktest"},
 
 	"github.com/urfave/cli": {"cmd/certyard"},
 	"golang.org/x/term":     {"cmd/certyard"},
