@@ -49,6 +49,9 @@ func (y *yard) use(s lint.Subject, u lint.Use) *lint.Used {
 	return &y.uses[i]
 }
 
+// clock is the time for crypto/tls.
+func (y *yard) clock() func() time.Time { return func() time.Time { return y.now } }
+
 func (y *yard) findings() []lint.Finding { return lint.Certificates(y.files, y.uses, y.now) }
 
 // causes returns what is left of the findings, and fails where one names no rule
