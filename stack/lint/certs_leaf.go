@@ -193,7 +193,7 @@ func usageFindings(l leaf) []Finding {
 			fmt.Sprintf("have it made anew with extendedKeyUsage=%s", l.usage())))
 	}
 	if l.cert.KeyUsage != 0 && l.cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		out = append(out, l.in("certs.key-usage", l.cert, fmt.Sprintf(`%s lacks the key usage digitalSignature, and TLS 1.3 has the key sign: Go does not look, but GnuTLS ends the connection with "Key usage violation in certificate has been detected"`, l.title()),
+		out = append(out, l.in("certs.key-usage", l.cert, fmt.Sprintf(`%s lacks the key usage digitalSignature, and TLS 1.3 has the key sign: Go does not look, but GnuTLS ends the connection for a "Key usage violation in certificate"`, l.title()),
 			"have it made anew with keyUsage=digitalSignature"))
 	}
 	return out

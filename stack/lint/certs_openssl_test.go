@@ -27,7 +27,7 @@ func tutorials() []struct {
 		names        []string
 		want         []string
 	}{
-		{"self-signed with names", `openssl req -x509 -newkey rsa:4096 -nodes -sha256 -keyout registry.key -out registry.crt -days 365 -subj /CN=registry -addext "subjectAltName=DNS:registry,DNS:localhost,IP:127.0.0.1" 2>/dev/null`,
+		{"self-signed with names", `openssl req -x509 -newkey rsa:2048 -nodes -sha256 -keyout registry.key -out registry.crt -days 365 -subj /CN=registry -addext "subjectAltName=DNS:registry,DNS:localhost,IP:127.0.0.1" 2>/dev/null`,
 			[]string{"registry", "localhost", "127.0.0.1"}, []string{"certs.self-signed"}},
 		{"self-signed without names", `openssl req -x509 -newkey rsa:2048 -nodes -keyout domain.key -out domain.crt -days 365 -subj /CN=registry 2>/dev/null`,
 			[]string{"registry"}, []string{"certs.no-san", "certs.self-signed"}},
