@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +74,10 @@ func (b board) trusts(l leaf) []trust {
 
 // element takes the index off the name of a list's element.
 func element(object string) string {
-	return regexp.MustCompile(`\[\d+\]$`).ReplaceAllString(object, "")
+	if i := strings.LastIndex(object, "["); i >= 0 && strings.HasSuffix(object, "]") {
+		return object[:i]
+	}
+	return object
 }
 
 // usedAs returns the use of a file as a list of CAs, which the caller may have left

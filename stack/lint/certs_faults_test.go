@@ -156,7 +156,7 @@ func fileFaults() []fault {
 			c, k := y.file(regCert), y.file(regKey)
 			c.Data, k.Data = k.Data, c.Data
 			c.Mode, k.Mode = k.Mode, c.Mode
-		}, []string{"certs.wrong-kind", "certs.wrong-kind"}},
+		}, []string{"certs.wrong-kind"}},
 		{"certs.wrong-kind: a request", func(t *testing.T, y *yard, _ authorities) {
 			csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "registry"}}, made(t, nil, func(*x509.Certificate) {}).Key)
 			if err != nil {

@@ -82,7 +82,7 @@ func CertRules() []Rule {
 		{ID: "certs.weak-key", Title: "RSA keys have at least 2048 bits", Severity: Warning,
 			Proves: "OpenSSL's clients take the keys", Hint: "make a new key", Source: "openssl 3.0 SSL_CTX_set_security_level(3): level 2"},
 		{ID: "certs.key-usage", Title: "leaves may sign", Severity: Warning,
-			Proves: "clients that look at key usages take them", Hint: "have it made anew with keyUsage=digitalSignature", Source: "RFC 8446 4.4.2.2"},
+			Proves: "clients that look at key usages take them", Hint: "have it made anew with keyUsage=digitalSignature", Source: "RFC 8446 4.4.2.2; seen with GnuTLS 3.7"},
 		{ID: "certs.chain-order", Title: "each certificate of a file has signed the one before it", Severity: Warning, Needs: []string{"certs.order"},
 			Proves: "clients that do not sort find the way", Hint: "order the file: leaf, then who has signed it", Source: "RFC 5246 7.4.2"},
 		{ID: "certs.self-signed", Title: "servers' certificates are signed by a CA", Severity: Warning,
