@@ -318,6 +318,24 @@ func errorsIn(findings []lint.Finding) int {
 	return n
 }
 
+// TestBuildkitdMany: a file with more mistakes than anybody makes is judged all
+// the same, in bounded time.
+func TestBuildkitdMany(t *testing.T) {
+	var text strings.Builder
+	const sections = 200
+	for i := range sections {
+		fmt.Fprintf(&text, "[registry.\"h%d:1\"]\ncacert = [\"/x\"]\n", i)
+	}
+	b := lint.ParseBuildkitd("x", []byte(text.String()), lint.BuildkitdFlags{})
+	edits := 0
+	for _, f := range b.Findings {
+		edits += len(f.Edits)
+	}
+	if len(b.Findings) != sections || edits != 50 {
+		t.Errorf("%d findings and %d edits for %d sections", len(b.Findings), edits, sections)
+	}
+}
+
 func TestBuildkitdCorrectedLines(t *testing.T) {
 	for text, want := range map[string]string{
 		"[registry.registry:5000] # c\n":                                                        "[registry.\"registry:5000\"] # c\n",
