@@ -148,15 +148,15 @@ func (s Service) covering(inContainer string) *Mount {
 	inContainer = path.Clean(inContainer)
 	var best *Mount
 	for i, m := range s.Mounts {
-		if within(m.Target, inContainer) && (best == nil || len(m.Target) > len(best.Target)) {
+		if inPath(m.Target, inContainer) && (best == nil || len(m.Target) > len(best.Target)) {
 			best = &s.Mounts[i]
 		}
 	}
 	return best
 }
 
-// within says whether a path is a directory or something in it.
-func within(dir, p string) bool {
+// inPath says whether a path is a directory or something in it.
+func inPath(dir, p string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 

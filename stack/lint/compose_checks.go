@@ -45,7 +45,7 @@ func checkBuilderConfig(c *Compose, s Service, subject Subject) {
 	const comes = "; a config that is missing is no error for buildkitd, which starts without TLS and without trust in any registry of yours"
 	for _, m := range s.Mounts {
 		is := path.Base(m.Target) == "buildkitd.toml" || path.Base(m.Source) == "buildkitd.toml" || m.Target == "/etc/buildkit" && !s.brings(want)
-		if is && !within(m.Target, want) {
+		if is && !inPath(m.Target, want) {
 			c.found("compose.config-mount", subject, m.Line, s.Name, fmt.Sprintf("the config is mounted at %s, and buildkitd reads %s%s", m.Target, want, comes),
 				fmt.Sprintf("mount it there, or add --config=%s to the command", configIn(m, "buildkitd.toml")))
 			return
@@ -87,7 +87,7 @@ func checkRegistryConfig(c *Compose, s Service, subject Subject) {
 	for _, m := range s.Mounts {
 		named := slices.Contains([]string{"config.yml", "config.yaml"}, path.Base(m.Target)) ||
 			slices.Contains([]string{path.Dir(registryConfig), path.Dir(registryConfigV2)}, m.Target) && !s.brings(want)
-		if named && !within(m.Target, want) {
+		if named && !inPath(m.Target, want) {
 			c.found("compose.config-mount", subject, m.Line, s.Name, fmt.Sprintf("the config is mounted at %s, and %s reads %s: the registry runs with the image's own config, without TLS and without auth",
 				m.Target, cmp.Or(s.Image, "the registry"), want), "mount it there, or set command: [serve, "+configIn(m, "config.yml")+"]")
 			return
@@ -174,12 +174,12 @@ func (s Service) protects(m Mount) bool {
 	} else {
 		named = append(named, s.RegistryConfig())
 	}
-	return slices.ContainsFunc(named, func(p string) bool { return p != "" && m.Target != "/" && within(m.Target, path.Clean(p)) })
+	return slices.ContainsFunc(named, func(p string) bool { return p != "" && m.Target != "/" && inPath(m.Target, path.Clean(p)) })
 }
 
 func checkWritable(c *Compose, s Service, subject Subject) {
 	for _, m := range s.Mounts {
-		if cache := s.Environment["REGISTRY_HTTP_TLS_LETSENCRYPT_CACHEFILE"]; cache != "" && within(m.Target, cache) {
+		if cache := s.Environment["REGISTRY_HTTP_TLS_LETSENCRYPT_CACHEFILE"]; cache != "" && inPath(m.Target, cache) {
 			continue
 		}
 		if s.protects(m) {

@@ -46,8 +46,8 @@ func serviceName(s *lint.Service) string {
 	return s.Name
 }
 
-// cheatSheet is what the cheat sheet mounts, and what goes with that.
-const cheatSheet = `services:
+// cheatSheetCompose is what the cheat sheet mounts, and what goes with that.
+const cheatSheetCompose = `services:
   registry:
     image: registry:2
     ports:
@@ -137,8 +137,8 @@ services:
     network_mode: host
 `
 
-// shell has daemons that are started by a shell, with the wrong paths.
-const shell = `services:
+// inShell has daemons that are started by a shell, with the wrong paths.
+const inShell = `services:
   a:
     image: moby/buildkit
     entrypoint: ["sh", "-c", "exec buildkitd --addr unix:///run/b.sock --addr=tcp://0.0.0.0:1234 --config /conf/buildkit.toml"]
@@ -173,7 +173,7 @@ const flags = `services:
 
 func TestJudgeCompose(t *testing.T) {
 	for title, c := range map[string]struct{ file, config, builder, registry, want string }{
-		"cheat sheet": {cheatSheet, healthy, "buildkit", "registry", `2: compose.registry-data
+		"cheat sheet": {cheatSheetCompose, healthy, "buildkit", "registry", `2: compose.registry-data
 2: compose.stop-grace
 3: compose.old-registry
 9: compose.secret-in-environment
@@ -197,7 +197,7 @@ func TestJudgeCompose(t *testing.T) {
 8: compose.registry-open
 13: compose.stop-grace
 16: compose.host-network`},
-		"shell": {shell, healthy, "a", "registry", `2: compose.stop-grace
+		"shell": {inShell, healthy, "a", "registry", `2: compose.stop-grace
 4: compose.config-mount
 4: compose.builder-plain
 5: compose.published-open
@@ -256,12 +256,12 @@ func TestComposeHealthy(t *testing.T) {
 }
 
 func TestComposeEdits(t *testing.T) {
-	c, _ := judgeText(t, cheatSheet)
-	got := cheatSheet
+	c, _ := judgeText(t, cheatSheetCompose)
+	got := cheatSheetCompose
 	for _, f := range slices.Backward(c.Findings) {
 		got = deployEdit(got, f.Edits)
 	}
-	want := strings.NewReplacer("/auth:/auth\n", "/auth:/auth:ro\n", ":/certs\n", ":/certs:ro\n", ":/buildkit\n", ":/buildkit:ro\n", "buildkitd.toml\n", "buildkitd.toml:ro\n").Replace(cheatSheet)
+	want := strings.NewReplacer("/auth:/auth\n", "/auth:/auth:ro\n", ":/certs\n", ":/certs:ro\n", ":/buildkit\n", ":/buildkit:ro\n", "buildkitd.toml\n", "buildkitd.toml:ro\n").Replace(cheatSheetCompose)
 	if got != want {
 		t.Errorf("got\n%s", got)
 	}
@@ -280,8 +280,8 @@ func TestOpen(t *testing.T) {
 		clientAuth bool
 		want       string
 	}{
-		"the toml asks":     {cheatSheet, true, ""},
-		"it does not":       {cheatSheet, false, "19: compose.published-open"},
+		"the toml asks":     {cheatSheetCompose, true, ""},
+		"it does not":       {cheatSheetCompose, false, "19: compose.published-open"},
 		"the flags do":      {flags, false, ""},
 		"no builder":        {"services: {a: {image: b}}", false, ""},
 		"loopback":          {"services: {a: {image: moby/buildkit, ports: ['127.0.0.1:1:1234', '[::1]:1:1234', '127.9.9.9:2:1234']}}", false, ""},
@@ -362,7 +362,7 @@ func TestComposeOfSeveralFiles(t *testing.T) {
 }
 
 func FuzzDeployFiles(f *testing.F) {
-	for _, seed := range []string{healthy, cheatSheet, longSyntax, anchors, shell, flags, "a: &a [*a]", "<<: &a {<<: *a}", "http: {headers: {a: [b]}}", "a:" + "$2y$05$"} {
+	for _, seed := range []string{healthy, cheatSheetCompose, longSyntax, anchors, inShell, flags, "a: &a [*a]", "<<: &a {<<: *a}", "http: {headers: {a: [b]}}", "a:" + "$2y$05$"} {
 		f.Add([]byte(seed), "REGISTRY_HTTP_TLS_CLIENTCAS_0", "x")
 	}
 	f.Add([]byte("version: 0.1\nstorage: {a: {b: [{c: d}]}}"), "REGISTRY_STORAGE_A_B_0_C", "[")

@@ -47,7 +47,7 @@ func registryRules() []registryRule {
 			Proves: "no REGISTRY_ variable is passed over",
 			Hint:   "a variable is REGISTRY_ and the key's path in capitals, joined by _",
 			Source: "distribution v3.1.2 configuration/parser.go:229-233"}, nil},
-		{Rule{ID: "registry.unknown-key", Title: "the registry knows every key", Severity: Warning,
+		{Rule{ID: "registry.unknown-key", Title: "the registry knows every key", Severity: Error,
 			Proves: "nothing in the file is dropped",
 			Hint:   "correct the key, or take it out",
 			Source: "distribution v3.1.2 configuration/parser.go:129: it does not decode strictly"}, nil},
