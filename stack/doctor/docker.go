@@ -51,9 +51,7 @@ func (p *patient) registryHosts() []string {
 		}
 	}
 	if p.target.Own != nil {
-		for _, host := range p.target.Names {
-			out = append(out, host)
-		}
+		out = append(out, p.target.Names...)
 	}
 	return out
 }

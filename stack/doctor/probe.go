@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/certyard/certyard/pki"
@@ -177,14 +178,46 @@ func (p *patient) live(subject lint.Subject) (stack.Endpoint, bool) {
 		e.Port, err = strconv.Atoi(port)
 		return e, err == nil
 	}
-	for _, port := range p.containers[subject].Ports {
-		e.Host, e.Port = "localhost", port.HostPort
+	if port, ok := p.publishedPort(subject); ok {
+		e.Host, e.Port = "localhost", port
 		if p.info != nil && p.info.Host != "" {
 			e.Host = p.info.Host
 		}
 		return e, true
 	}
 	return e, false
+}
+
+// publishedPort returns the port of this machine that leads to a daemon: of several
+// the one of the port that it listens on.
+func (p *patient) publishedPort(subject lint.Subject) (int, bool) {
+	ports := p.containers[subject].Ports
+	if len(ports) == 0 {
+		return 0, false
+	}
+	want := p.registryPort()
+	if subject == lint.Builder {
+		want = p.builderPort()
+	}
+	for _, port := range ports {
+		if strconv.Itoa(port.ContainerPort) == want {
+			return port.HostPort, true
+		}
+	}
+	return ports[0].HostPort, true
+}
+
+// builderPort returns the port that buildkitd listens on, "" when it has none.
+func (p *patient) builderPort() string {
+	if p.buildkitd == nil {
+		return ""
+	}
+	for _, address := range p.buildkitd.Listens() {
+		if rest, ok := strings.CutPrefix(address, "tcp://"); ok {
+			return portOf(rest)
+		}
+	}
+	return ""
 }
 
 // trust returns what clients of a daemon trust: the CAs that the configs name, and
