@@ -89,14 +89,23 @@ func (p *patient) lookAtBuildkitd(context.Context) error {
 		p.saw(Files, file)
 		b := lint.ParseBuildkitd(file, data, flags)
 		p.buildkitd, p.toml = &b, file
-		p.judge(ids(lint.BuildkitdRules()), b.Findings...)
+		p.judge(ids(lint.BuildkitdRules()), p.reached(b.Findings)...)
 	case p.compose.Builder != nil:
 		// Without a file the daemon goes by its flags alone (P8).
 		b := lint.ParseBuildkitd("", nil, flags)
 		p.buildkitd = &b
-		p.judge(ids(lint.BuildkitdRules()), b.Findings...)
+		p.judge(ids(lint.BuildkitdRules()), p.reached(b.Findings)...)
 	}
 	return nil
+}
+
+// reached leaves out who may reach a builder without client authentication, where
+// the compose file tells that for certain: that is a rule about its ports.
+func (p *patient) reached(findings []lint.Finding) []lint.Finding {
+	if p.compose.Builder == nil {
+		return findings
+	}
+	return slices.DeleteFunc(slices.Clone(findings), func(f lint.Finding) bool { return f.Rule == "buildkitd.no-client-auth" })
 }
 
 // lookAtRegistry judges the registry's config, and the passwords that it names.
