@@ -111,6 +111,7 @@ func TestParseRegistry(t *testing.T) {
 		"debug":           {healthy + "  debug: {addr: ':5001'}\n", "13: registry.debug-open"},
 		"debug, loopback": {healthy + "  debug: {addr: 'localhost:5001'}\n", ""},
 		"http host":       {healthy + "  host: http://reg:5000\n", "13: registry.host-scheme"},
+		"host, no URL":    {healthy + "  host: \"http://[a\"\n", "13: registry.host-scheme"},
 		"host, no scheme": {healthy + "  host: reg.example.com\n", "13: registry.host-scheme"},
 		"mirror":          {without("  secret: s3cret") + "proxy:\n  remoteurl: https://registry-1.docker.io\n", ""},
 		"private mirror":  {healthy + "proxy:\n  remoteurl: https://registry:5000\n", "14: registry.proxy-roots"},
