@@ -167,14 +167,14 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 	if err != nil {
 		return t, "", nil, err
 	}
-	s, err := lifecycle.GetStatus(c.Context, d, errNotSeen)
+	s, err := lifecycle.GetRecord(d.Store)
 	if _, none := errors.AsType[*lifecycle.NoStackError](err); none {
 		err = &noPatientError{err}
 	}
 	if err != nil {
 		return t, "", nil, err
 	}
-	own := doctor.NewOwn(s.Spec, s.Facts, s.Dir)
+	own := doctor.NewOwn(s.Spec, s.Facts, d.Store.Root())
 	own.Changed = s.Changed
 	if s.Rotation != nil {
 		own.Open = string(s.Rotation.Phase)
@@ -190,14 +190,14 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 		if d.Override != "" {
 			files = append(files, d.Override)
 		}
-		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: s.Dir, Files: files})
+		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: d.Store.Root(), Files: files})
 	}
 	done = func() {}
 	if !c.Bool("files-only") {
 		done = a.doctorEngine(c.Context, deps)
 	}
-	t = doctor.Target{Own: own, Compose: filepath.Join(s.Dir, stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
-	return t, "stack \"" + name + "\" in " + a.ui.path(s.Dir), done, nil
+	t = doctor.Target{Own: own, Compose: filepath.Join(d.Store.Root(), stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
+	return t, "stack \"" + name + "\" in " + a.ui.path(d.Store.Root()), done, nil
 }
 
 // verdict turns what was found into the exit status.

@@ -270,9 +270,11 @@ func isLoopback(host string) bool {
 // changed are the files of a stack of ours that are not as they were written.
 func (p *patient) changed() (out []lint.Finding) {
 	for _, file := range p.target.Own.Changed {
-		out = append(out, lint.Finding{
-			Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, file), Problem: "is not as certyard wrote it",
-		})
+		problem := "is not as certyard wrote it"
+		if name, missing := strings.CutSuffix(file, " (missing)"); missing {
+			file, problem = name, "is missing"
+		}
+		out = append(out, lint.Finding{Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, file), Problem: problem})
 	}
 	return out
 }
