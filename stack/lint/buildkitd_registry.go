@@ -87,7 +87,7 @@ func judgeHosts(b *Buildkitd) []Finding {
 		}
 		f.Mend = fmt.Sprintf("write [%s]", keyPath("registry", better))
 		plain := strings.HasPrefix(strings.ToLower(s.host), "http://") && s.PlainHTTP == nil // it would get TLS
-		if !plain { // a section that has the better name already is seen when the edit is tried
+		if !plain {                                                                          // a section that has the better name already is seen when the edit is tried
 			f.Edits = b.renamed(s.host, better)
 		}
 		return f
