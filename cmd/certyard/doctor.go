@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -52,6 +53,13 @@ Exits with 3 when something is wrong; warnings alone count with --strict.`,
 		Action: a.doctor,
 	}
 }
+
+// noPatientError says that there is nothing to look at: no stack of ours, and
+// nothing was named.
+type noPatientError struct{ err error }
+
+func (e *noPatientError) Error() string { return e.err.Error() }
+func (e *noPatientError) Unwrap() error { return e.err }
 
 // foreignFlags are the flags that name something of somebody's.
 var foreignFlags = []string{"compose", "buildkitd-config", "registry-config", "certs", "builder", "registry"}
@@ -160,6 +168,9 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 		return t, "", nil, err
 	}
 	s, err := lifecycle.GetStatus(c.Context, d, errNotSeen)
+	if _, none := errors.AsType[*lifecycle.NoStackError](err); none {
+		err = &noPatientError{err}
+	}
 	if err != nil {
 		return t, "", nil, err
 	}

@@ -102,6 +102,19 @@ func (u *ui) edit(e lint.Edit) {
 	}
 }
 
+// printDiff prints a diff on stdout, where the patch command can read it.
+func (a *app) printDiff(text string) error {
+	if a.global.json {
+		return nil
+	}
+	for line := range strings.Lines(text) {
+		if _, err := fmt.Fprintln(a.stdout, clean(strings.TrimSuffix(line, "\n"))); err != nil {
+			return fmt.Errorf("writing the diff: %w", err)
+		}
+	}
+	return nil
+}
+
 // mend prints the mends that are certain, and makes them if it may.
 func (a *app) mend(r doctor.Result, write bool) error {
 	patches, err := doctor.Patches(r)
@@ -109,8 +122,8 @@ func (a *app) mend(r doctor.Result, write bool) error {
 		return err
 	}
 	for _, p := range patches {
-		if !a.global.json {
-			fmt.Fprint(a.stdout, clean(p.Diff))
+		if err := a.printDiff(p.Diff); err != nil {
+			return err
 		}
 		if !write {
 			continue

@@ -89,24 +89,24 @@ func (p *patient) lookAtBuildkitd(context.Context) error {
 		p.saw(Files, file)
 		b := lint.ParseBuildkitd(file, data, flags)
 		p.buildkitd, p.toml = &b, file
-		p.judge(ids(lint.BuildkitdRules()), p.reachable(b.Findings)...)
+		p.judge(ids(lint.BuildkitdRules()), p.reached(b.Findings)...)
 	case p.compose.Builder != nil:
 		// Without a file the daemon goes by its flags alone (P8).
 		b := lint.ParseBuildkitd("", nil, flags)
 		p.buildkitd = &b
-		p.judge(ids(lint.BuildkitdRules()), p.reachable(b.Findings)...)
+		p.judge(ids(lint.BuildkitdRules()), p.reached(b.Findings)...)
 	}
 	return nil
 }
 
-// reachable leaves out what a config alone says about clients from elsewhere: the
-// compose file says whether there are any, and compose.published-open is about
-// them. On the host's network, nothing is published and everybody is a client.
-func (p *patient) reachable(findings []lint.Finding) []lint.Finding {
-	if s := p.compose.Builder; s == nil || s.Networks == "host" {
+// reached leaves out who may reach a builder without client authentication, where
+// the compose file tells that for certain: that is a rule about its ports. On the
+// host's network none is published, and every address is reached.
+func (p *patient) reached(findings []lint.Finding) []lint.Finding {
+	if s := p.compose.Builder; s == nil || s.NetworkMode == "host" {
 		return findings
 	}
-	return slices.DeleteFunc(findings, func(f lint.Finding) bool { return f.Rule == "buildkitd.no-client-auth" })
+	return slices.DeleteFunc(slices.Clone(findings), func(f lint.Finding) bool { return f.Rule == "buildkitd.no-client-auth" })
 }
 
 // lookAtRegistry judges the registry's config, and the passwords that it names.

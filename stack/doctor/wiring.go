@@ -102,7 +102,7 @@ func (p *patient) registryPort() string {
 // sharesNetwork reports whether the builder's localhost is the registry's, or the
 // host's where the registry is published.
 func (p *patient) sharesNetwork() bool {
-	return p.compose.Builder != nil && p.compose.Builder.Networks != ""
+	return p.compose.Builder != nil && p.compose.Builder.NetworkMode != ""
 }
 
 // judgeSchemes holds what the builder speaks against what the registry speaks.

@@ -1,9 +1,6 @@
 package explain
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // MaxMessages is how many distinct messages are kept; of more, the lines are
 // counted.
@@ -22,9 +19,9 @@ type collector struct {
 }
 
 // keep keeps what was found in a line, or counts it.
-func (c *collector) keep(t *table, line []byte, m match, hop Hop, number int) {
-	p := &t.patterns[m.pattern]
-	server := serverOf(line, m, hop)
+func (c *collector) keep(f *finder, m match, hop Hop, number int) {
+	p, line := &f.patterns[m.pattern], f.line
+	server := f.serverOf(m, hop)
 	c.key = append(append(c.key[:0], byte(p.entry), 0), hop...)
 	c.key = append(append(c.key, 0), line[server.from:server.to]...)
 	for i, g := range p.gaps {
@@ -43,7 +40,7 @@ func (c *collector) keep(t *table, line []byte, m match, hop Hop, number int) {
 		c.more++
 	default:
 		c.seen[string(c.key)] = len(c.messages)
-		c.messages = append(c.messages, newMessage(t, line, m, hop, server, number))
+		c.messages = append(c.messages, newMessage(f.table, line, m, hop, server, number))
 		c.last = append(c.last, number)
 	}
 }
@@ -87,59 +84,4 @@ func excerpt(line []byte, s span) string {
 // result returns what was kept.
 func (c *collector) result(lines int) Result {
 	return Result{Messages: append([]Message{}, c.messages...), Lines: lines, Unknown: len(c.messages) == 0, More: c.more}
-}
-
-// serverOf returns which server a message is about, host and port as the text has
-// them: that of the last URL before the end of the message, or else what was
-// pushed, pulled or dialled. A daemon that starts, and one that logs, speak of none.
-func serverOf(line []byte, m match, hop Hop) span {
-	if hop == DaemonStart || hop == ServerLog {
-		return span{}
-	}
-	begin := max(0, m.from-maxGap)
-	before := line[:m.to]
-	if at := bytes.LastIndex(before[begin:], []byte("://")) + begin; at >= begin {
-		if s := host(line, at+3); s.from < s.to && scheme(line[:at]) {
-			return s
-		}
-	}
-	for _, word := range []string{"failed to push ", "source metadata for ", "resolve reference ", "load metadata for ", "repository [", "dial tcp "} {
-		at := bytes.LastIndex(before[begin:], []byte(word)) + begin
-		if at < begin {
-			continue
-		}
-		if s := host(line, at+len(word)); bytes.ContainsAny(line[s.from:s.to], ".:") || string(line[s.from:s.to]) == "localhost" {
-			return s
-		}
-	}
-	return span{}
-}
-
-// scheme reports whether a text ends with a scheme that is followed by a server.
-func scheme(text []byte) bool {
-	for _, s := range []string{"http", "https", "tcp"} {
-		if bytes.HasSuffix(text, []byte(s)) {
-			return true
-		}
-	}
-	return false
-}
-
-// host returns the host and port that begin at line[from].
-func host(line []byte, from int) span {
-	for from < len(line) && (line[from] == '"' || line[from] == '\'') {
-		from++
-	}
-	to := from
-	for to < len(line) && hostByte(line[to]) {
-		to++
-	}
-	for to > from && line[to-1] == ':' {
-		to--
-	}
-	return span{from, to}
-}
-
-func hostByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']'
 }

@@ -48,7 +48,7 @@ type Mend struct {
 
 // Pattern is a text that a program prints: literal pieces, and between them what
 // varies. "<name>" takes one word and keeps it as the value name, "<name...>"
-// takes any words, "*" takes any and keeps nothing. It matches within one line.
+// takes any words; "<>" takes a word and "*" any words, and they keep nothing. It matches within one line.
 type Pattern struct {
 	Text   string
 	Hop    Hop    // when this very text comes from one hop alone

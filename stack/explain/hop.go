@@ -41,6 +41,9 @@ func cues() []cue {
 		{"connection error: desc = ", ClientBuilder},
 		{"failed to get status", ClientBuilder},
 		{"waiting for connection", ClientBuilder}, // buildx
+		{"could not read certificate/key", ClientBuilder},
+		{"failed to load keypair for ", BuilderRegistry},
+		{"could not load server key pair", DaemonStart},
 		{"buildkitd: ", DaemonStart},
 		{"configuration error: ", DaemonStart}, // registry
 	}

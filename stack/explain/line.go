@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 )
@@ -10,6 +11,7 @@ type table struct {
 	entries  []Entry
 	patterns []pattern // those of the entries, then the cues in their order
 	machine  *machine  // finds the patterns' anchors
+	places   *machine  // finds what a server's name comes after
 }
 
 func compile(entries []Entry, cues []cue) *table {
@@ -31,6 +33,7 @@ func compile(entries []Entry, cues []cue) *table {
 		anchors = append(anchors, p.anchor)
 	}
 	t.machine = newMachine(anchors)
+	t.places = newMachine(places())
 	return t
 }
 
@@ -39,11 +42,29 @@ type finder struct {
 	*table
 	line    []byte // normal
 	matches []match
+	number  int                      // of the lines so far
+	ahead   [][maxCaptures]lookahead // by pattern
+	servers []span                   // in the line, in their order
 }
 
-// find returns what is in a line, from its start, and the hop that its words tell.
+func newFinder(t *table) finder {
+	return finder{table: t, ahead: make([][maxCaptures]lookahead, len(t.patterns))}
+}
+
+// find returns the messages of a line, and the hop that its words tell.
 func (f *finder) find() ([]match, Hop) {
+	hop := f.matchAll()
+	f.matches = f.special(f.matches)
+	if len(f.matches) > 0 {
+		f.findServers()
+	}
+	return f.causes(f.matches), hop
+}
+
+// matchAll finds every pattern that is in a line, and the hop that its words tell.
+func (f *finder) matchAll() Hop {
 	f.matches = f.matches[:0]
+	f.number++
 	best := len(f.patterns)
 	var words []int
 	for state, i := uint32(0), 0; ; {
@@ -52,7 +73,7 @@ func (f *finder) find() ([]match, Hop) {
 		}
 		for _, w := range words {
 			p := &f.patterns[w]
-			m, ok := p.match(f.line, i-len(p.anchor))
+			m, ok := p.match(f.line, f.number, i-len(p.anchor), &f.ahead[w])
 			if !ok {
 				continue
 			}
@@ -64,12 +85,10 @@ func (f *finder) find() ([]match, Hop) {
 			f.matches = append(f.matches, m)
 		}
 	}
-	hop := Hop("")
-	if best < len(f.patterns) {
-		hop = f.patterns[best].hop
+	if best == len(f.patterns) {
+		return ""
 	}
-	f.matches = f.special(f.matches)
-	return f.causes(f.matches), hop
+	return f.patterns[best].hop
 }
 
 // special keeps, of matches that overlap, the longest: the text that says more.
@@ -94,9 +113,20 @@ func (f *finder) special(found []match) []match {
 // programs of this kind say what they were doing, and behind it why it failed.
 func (f *finder) causes(found []match) []match {
 	wraps := func(m match) bool { return f.entries[f.patterns[m.pattern].entry].Wraps }
+	found = withoutFallback(f.line, found)
 	if slices.ContainsFunc(found, func(m match) bool { return !wraps(m) }) {
 		found = slices.DeleteFunc(found, wraps)
 	}
 	slices.Reverse(found)
 	return found
+}
+
+// withoutFallback leaves out what go-containerregistry says about plain HTTP, which
+// it tries beside HTTPS (pkg/v1/remote/transport/ping.go): why HTTPS failed counts.
+func withoutFallback(line []byte, found []match) []match {
+	at := max(bytes.Index(line, []byte("; GET http://")), bytes.Index(line, []byte(`; Get "http://`)))
+	if at < 0 || len(found) == 0 || found[0].from > at {
+		return found
+	}
+	return slices.DeleteFunc(found, func(m match) bool { return m.from > at })
 }

@@ -13,7 +13,7 @@ const (
 	// minAnchor and maxAnchor are how many bytes of a pattern the first pass looks
 	// for. A shorter word would be found everywhere, a longer one makes a table
 	// that no cache holds.
-	minAnchor, maxAnchor = 5, 28
+	minAnchor, maxAnchor = 4, 28
 )
 
 // pattern is a Pattern, ready for matching.
@@ -77,40 +77,62 @@ type match struct {
 	gaps    [maxCaptures]span
 }
 
-// match matches the pattern at line[at], where its anchor was found.
-func (p *pattern) match(line []byte, at int) (match, bool) {
+// match matches the pattern at line[at], where its anchor was found. ahead has
+// what was found of its pieces before, in the line of that number.
+func (p *pattern) match(line []byte, number, at int, ahead *[maxCaptures]lookahead) (match, bool) {
 	m := match{span: span{at, at}}
 	if !bytes.HasPrefix(line[at:], p.pieces[0]) {
 		return m, false
 	}
 	pos := at + len(p.pieces[0])
 	for i, g := range p.gaps {
-		piece := p.pieces[i+1]
-		n := gapEnd(line[pos:min(len(line), pos+maxGap+len(piece))], piece)
-		if n < 0 || g.word && bytes.IndexByte(line[pos:pos+n], ' ') >= 0 {
+		end := wordEnd(line, pos)
+		if piece := p.pieces[i+1]; len(piece) > 0 {
+			end = ahead[i].find(line, number, pos, piece)
+		}
+		if end < 0 || end-pos > maxGap || g.word && bytes.IndexByte(line[pos:end], ' ') >= 0 {
 			return m, false
 		}
-		m.gaps[i] = trimmed(line, span{pos, pos + n})
-		pos += n + len(piece)
+		m.gaps[i] = trimmed(line, span{pos, end})
+		pos = end + len(p.pieces[i+1])
 	}
 	m.to = pos
 	return m, true
 }
 
-// gapEnd returns how long a gap is that the piece ends; a word's end ends it when
-// the pattern is at its end.
-func gapEnd(line, piece []byte) int {
-	if len(piece) > 0 {
-		return bytes.Index(line, piece)
+// lookahead is where a piece comes next in a line. A text that repeats the
+// beginning of a pattern would have its end be looked for from each of them.
+type lookahead struct{ line, from, found int }
+
+func (a *lookahead) find(line []byte, number, pos int, piece []byte) int {
+	if a.line == number && a.from <= pos && (a.found < 0 || pos <= a.found) {
+		return a.found
 	}
-	n := bytes.IndexAny(line, " \t\"'`,;)]}")
-	if n < 0 {
-		n = len(line)
+	a.line, a.from, a.found = number, pos, bytes.Index(line[pos:], piece)
+	if a.found >= 0 {
+		a.found += pos
 	}
-	for n > 0 && (line[n-1] == '.' || line[n-1] == ':') {
-		n--
+	return a.found
+}
+
+// wordEnd returns where the word at line[pos] ends, without what ends a sentence.
+func wordEnd(line []byte, pos int) int {
+	end := pos
+	for end < len(line) && end-pos <= maxGap && !separator(line[end]) {
+		end++
 	}
-	return n
+	for end > pos && (line[end-1] == '.' || line[end-1] == ':') {
+		end--
+	}
+	return end
+}
+
+func separator(c byte) bool {
+	switch c {
+	case ' ', '\t', '"', '\'', '`', ',', ';', ')', ']', '}':
+		return true
+	}
+	return false
 }
 
 // trimmed is a span without the quotes and spaces around it.

@@ -27,7 +27,7 @@ func Scan(ctx context.Context, r io.Reader) (Result, error) {
 
 // scan is Scan, until stop returns an error.
 func scan(r io.Reader, stop func() error) (Result, error) {
-	s := &scanner{finder: finder{table: known()}, collector: collector{seen: map[string]int{}}}
+	s := &scanner{finder: newFinder(known()), collector: collector{seen: map[string]int{}}}
 	buf := make([]byte, 0, 2*chunk)
 	for {
 		if err := stop(); err != nil {
@@ -127,7 +127,7 @@ func (s *scanner) take(found []match, here Hop, end int) {
 	for _, m := range found {
 		if m.from < end {
 			p := &s.patterns[m.pattern]
-			s.keep(s.finder.table, s.finder.line, m, hopOf(&s.entries[p.entry], p, here, s.near), s.line+1)
+			s.keep(&s.finder, m, hopOf(&s.entries[p.entry], p, here, s.near), s.line+1)
 		}
 	}
 	if here != "" {

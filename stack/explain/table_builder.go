@@ -22,6 +22,28 @@ func builderEntries() []Entry {
 			Source: grpcGo + ":1698; buildkit v0.34.2 cmd/buildctl/common/common.go:67-72",
 		},
 		{
+			// The alert of a server that refuses a client's certificate comes after the
+			// client's first bytes: whichever is first, the client reads it or fails to
+			// write.
+			ID: "builder-broke-off", Title: "the builder ended the connection while the client wrote, mostly over its certificate", Hops: []Hop{ClientBuilder},
+			Patterns: []Pattern{
+				{Text: "Unavailable: write tcp * write: broken pipe", Hop: ClientBuilder},
+				{Text: "Unavailable: write tcp * write: connection reset by peer", Hop: ClientBuilder},
+				{Text: `desc = "write tcp * write: broken pipe`, Hop: ClientBuilder},
+			},
+			Means: "TLS came up on the client's side, and the builder closed; with mutual TLS it refuses a client only after that, and the reason is lost now and then",
+			Causes: []Cause{
+				{"the client has no certificate, or one that the builder refuses", "run it again: mostly the text is then: error reading server preface: remote error: tls: ..."},
+				{"the builder is being stopped", "its log says: stopping server"},
+			},
+			Confirm: `openssl s_client -connect {server} -servername {host} -cert cert.pem -key key.pem -alpn h2 </dev/null 2>&1 | grep -E 'alert|Acceptable|Verify'`,
+			Mend: Mend{
+				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" proves them`,
+				Hand:     "give the client a certificate of the builder's client CA (--tlscert, --tlskey)",
+			},
+			Source: grpcGo + "; " + goTLS + "/handshake_client_tls13.go",
+		},
+		{
 			ID: "not-a-builder", Title: "what answers there is no BuildKit", Hops: []Hop{ClientBuilder},
 			Patterns: []Pattern{
 				{Text: "error reading server preface: http2: frame too large", Hop: ClientBuilder},

@@ -8,6 +8,7 @@ func certificateEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: "x509: certificate is valid for <names...>, not <name>"},
 				{Text: "x509: certificate is not valid for any names, but wanted to match <name>", Source: goX509 + ":140"},
+				{Text: "x509: certificate is valid for * names, but none matched <name>", Source: goX509 + ":134"},
 				{Text: "certificate is valid for <names...>, not <name>"},
 				{Text: "certificate valid for <names...>, not <name>"},
 				{Text: "curl: (60) SSL: no alternative certificate subject name matches target host name '<name>'", Hop: Command, Source: curl},
@@ -147,6 +148,7 @@ func certificateEntries() []Entry {
 			ID: "not-a-ca", Title: "a certificate of the chain may not sign others", Hops: verifying(),
 			Patterns: []Pattern{
 				{Text: "x509: certificate is not authorized to sign other certificates"},
+				{Text: `certificate signed by unknown authority (possibly because of "x509: invalid signature: parent certificate cannot sign this kind of certificate" while trying to verify candidate authority certificate "<ca...>"`, Source: goX509 + ":156-175"},
 				{Text: "x509: too many intermediates for path length constraint", Source: goX509 + ":83"},
 				{Text: "invalid CA certificate", Source: openssl},
 				{Text: "path length constraint exceeded", Source: openssl},

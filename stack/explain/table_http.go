@@ -9,6 +9,8 @@ func httpEntries() []Entry {
 			ID: "http-to-https", Title: "plain HTTP was sent to an HTTPS port", Hops: to,
 			Patterns: []Pattern{
 				{Text: "lient sent an HTTP request to an HTTPS server"},
+				// A HEAD has no body that would say why.
+				{Text: "unexpected status from <> request to http://<>: 400 Bad Request", Source: "containerd v2.4.2 core/remotes/errors/errors.go:43, " + goHTTP + "/server.go:1927"},
 				{Text: "HTTP request to HTTPS server"},
 				{Text: "HTTP request to an HTTPS server"},
 				{Text: "http: TLS handshake error from * client sent an HTTP request to an HTTPS server", Hop: ServerLog, Source: goHTTP + "/server.go:1929"},

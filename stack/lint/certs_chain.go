@@ -94,9 +94,6 @@ func (b board) usedAs(p string, use Use, subject Subject) Used {
 // acceptFindings judges a leaf by one list of CAs, at a time at which the leaf
 // itself is valid: its own dates are judged elsewhere, as are its own usages.
 func (b board) acceptFindings(l leaf, t trust) []Finding {
-	if t.has(l.cert) {
-		return nil // trusted as it is
-	}
 	at := within(l.cert, b.now)
 	chains, err := l.verify(t, at, x509.ExtKeyUsageAny)
 	if err != nil {

@@ -190,7 +190,7 @@ func readerFaults() []fault {
 		{"certs.key-reader", set(func(y *yard) { y.file(regKey).UID = 0 }), []string{"certs.key-reader"}},
 		{"certs.key-reader: the owner has no bit", set(func(y *yard) { y.file(regKey).Mode = 0o040 }), []string{"certs.key-reader", "certs.key-mode"}},
 		{"certs.reader", set(func(y *yard) { y.file(regCert).UID, y.file(regCert).Mode = 0, 0o600 }), []string{"certs.reader"}},
-		{"certs.key-mode: everybody", set(func(y *yard) { y.file(regKey).Mode = 0o644 }), []string{"certs.key-mode"}},
+		{"certs.key-mode: everybody", set(func(y *yard) { y.file(regKey).Mode = 0o604 }), []string{"certs.key-mode"}},
 		{"certs.key-mode: group", set(func(y *yard) { y.file(regKey).Mode = 0o640 }), []string{"certs.key-mode"}},
 		{"the group is the way in", set(func(y *yard) { y.file(regKey).Mode, y.file(regKey).UID = 0o640, 0 }), nil},
 		{"certs.writable", set(func(y *yard) { y.file(regCA).Mode = 0o666 }), []string{"certs.writable"}},
@@ -335,6 +335,12 @@ func chainFaults() []fault {
 			y.serve(t, made(t, root, asServer))
 			y.put(regCA, root.CertPEM())
 		}, []string{"certs.ca-usage"}},
+		{"certs.usage: a client's, of a CA of clients", func(t *testing.T, y *yard, _ authorities) {
+			clients := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+			root := made(t, nil, func(c *x509.Certificate) { asCA("clients only")(c); c.ExtKeyUsage = clients })
+			y.serve(t, made(t, root, func(c *x509.Certificate) { asServer(c); c.ExtKeyUsage = clients }))
+			y.put(regCA, root.CertPEM())
+		}, []string{"certs.usage"}},
 	}
 }
 

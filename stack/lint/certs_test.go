@@ -249,6 +249,12 @@ func TestCertificatesOfLists(t *testing.T) {
 	if got := y.causes(t); len(got) > 0 {
 		t.Errorf("one list:%s", show(got))
 	}
+	whole := y.file("ca/ca.crt").Data
+	y.file("ca/ca.crt").Data = der(whole) // what else is wrong is not known then
+	if got := y.causes(t); !slices.Equal(ids(got), []string{"certs.not-pem"}) {
+		t.Errorf("one list, half of it spoiled:%s", show(got))
+	}
+	y.file("ca/ca.crt").Data = whole
 	y.uses[len(y.uses)-1].Object = `registry."localhost:5005".ca[0]`
 	if got := y.causes(t); !slices.Equal(ids(got), []string{"certs.chain"}) || got[0].Object != `registry."localhost:5005".ca[0]` {
 		t.Errorf("two lists:%s", show(got))

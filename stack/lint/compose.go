@@ -33,8 +33,8 @@ type Service struct {
 	Environment map[string]string // without those that have no value
 	Mounts      []Mount           // volumes, tmpfs, configs and secrets
 	Ports       []Port            // published ones, TCP
-	Networks    string            // network_mode
-	Line        int               // where it begins; 0 when that is in another file
+	NetworkMode string
+	Line        int // where it begins; 0 when that is in another file
 	Privileged  bool
 	StopGrace   time.Duration // how long a stop waits before it kills
 }
@@ -91,7 +91,7 @@ func service(p *types.Project, name string, lines composeLines) Service {
 	s := p.Services[name]
 	out := Service{Name: name, Image: s.Image, Built: s.Build != nil, User: s.User, Line: lines.service(),
 		Command: append(slices.Clone(s.Entrypoint), s.Command...), Environment: map[string]string{},
-		Networks: s.NetworkMode, Privileged: s.Privileged, StopGrace: 10 * time.Second} // Docker's own
+		NetworkMode: s.NetworkMode, Privileged: s.Privileged, StopGrace: 10 * time.Second} // Docker's own
 	if s.StopGracePeriod != nil {
 		out.StopGrace = time.Duration(*s.StopGracePeriod)
 	}

@@ -99,7 +99,7 @@ func checkRegistryConfig(c *Compose, s Service, subject Subject) {
 }
 
 func checkHostNetwork(c *Compose, s Service, subject Subject) {
-	if s.Networks == "host" {
+	if s.NetworkMode == "host" {
 		c.found("compose.host-network", subject, c.lines(s).key("network_mode"), s.Name,
 			"the service is on the host's network: its listeners, debug servers too, are the host's, on every address that they do not leave out", "")
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/sirupsen/logrus"
@@ -99,6 +100,7 @@ func TestParseRegistry(t *testing.T) {
 		"tls1.3":          {healthy + "    minimumtls: tls1.3\n    ciphersuites: [A]\n", ""},
 		"cipher":          {healthy + "    ciphersuites:\n    - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n    - AES128\n", "15: registry.cipher-suite"},
 		"clientauth":      {healthy + "    clientauth: require-and-verify-client-cert\n", "13: registry.clientauth-ignored"},
+		"clientauth, lax": {healthy + "    clientauth: request-client-cert\n", "13: registry.clientauth-ignored"},
 		"clientcas":       {healthy + "    clientcas: [/ca]\n", "13: registry.clients-need-certificates"},
 		"clientcas, lax":  {healthy + "    clientcas: [/ca]\n    clientauth: request-client-cert\n", "14: registry.clientauth-lax"},
 		"clientcas, some": {healthy + "    clientcas: [/ca]\n    clientauth: verify-client-cert-if-given\n", "14: registry.clientauth-lax"},
@@ -111,6 +113,7 @@ func TestParseRegistry(t *testing.T) {
 		"debug":           {healthy + "  debug: {addr: ':5001'}\n", "13: registry.debug-open"},
 		"debug, loopback": {healthy + "  debug: {addr: 'localhost:5001'}\n", ""},
 		"http host":       {healthy + "  host: http://reg:5000\n", "13: registry.host-scheme"},
+		"host, no URL":    {healthy + "  host: \"http://[a\"\n", "13: registry.host-scheme"},
 		"host, no scheme": {healthy + "  host: reg.example.com\n", "13: registry.host-scheme"},
 		"mirror":          {without("  secret: s3cret") + "proxy:\n  remoteurl: https://registry-1.docker.io\n", ""},
 		"private mirror":  {healthy + "proxy:\n  remoteurl: https://registry:5000\n", "14: registry.proxy-roots"},
@@ -149,6 +152,7 @@ func TestRegistryEdits(t *testing.T) {
 		"drain":    {strings.Replace(healthy, "  draintimeout: 60s\n", "", 1), strings.Replace(strings.Replace(healthy, "  draintimeout: 60s\n", "", 1), "http:\n", "http:\n  draintimeout: 60s\n", 1)},
 		"unit":     {strings.Replace(healthy, "60s", "60", 1), healthy},
 		"version":  {healthy + "    minimumtls: \"1.2\"\n", healthy + "    minimumtls: \"tls1.2\"\n"},
+		"v1.3":     {healthy + "    minimumtls: TLSv1.3\n", healthy + "    minimumtls: tls1.3\n"},
 		"host":     {healthy + "  host: http://a\n", healthy + "  host: https://a\n"},
 		"one line": {"version: 0.1\nstorage: inmemory\nhttp: {addr: 'localhost:5', secret: s}\n", "version: 0.1\nstorage: inmemory\nhttp: {addr: 'localhost:5', secret: s}\n"},
 	} {
@@ -176,6 +180,7 @@ func TestRegistryEnvironment(t *testing.T) {
 			"REGISTRY_HTTP_SECRET": "s", "REGISTRY_HTTP_DRAINTIMEOUT": "60s", "REGISTRY_HTTP_DEBUG_ADDR": "localhost:5001",
 			"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/data", "REGISTRY_CONFIGURATION_PATH": "/x"}, ""},
 		"plain":          {ptr(healthy), map[string]string{"REGISTRY_HTTP_TLS_CERTIFICATE": ""}, "registry.environment-off REGISTRY_HTTP_TLS_CERTIFICATE; registry.tls-pair http.tls.key; registry.plain-http http"},
+		"plain, as one":  {ptr(healthy), map[string]string{"REGISTRY_HTTP_TLS": "{}"}, "registry.environment-off REGISTRY_HTTP_TLS; registry.plain-http http"},
 		"no auth":        {ptr(healthy), map[string]string{"REGISTRY_AUTH": "none"}, "registry.environment-off REGISTRY_AUTH; registry.no-auth REGISTRY_AUTH"},
 		"two drivers":    {nil, map[string]string{"REGISTRY_STORAGE_S3_BUCKET": "b"}, "registry.storage-driver storage"},
 		"two auths":      {ptr(healthy), map[string]string{"REGISTRY_AUTH_TOKEN_REALM": "r"}, "registry.auth-kind auth"},
@@ -199,6 +204,30 @@ func TestRegistryEnvironment(t *testing.T) {
 		slices.Sort(want)
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// TestRegistryPatience: a small file that means a large one is given up, and soon.
+func TestRegistryPatience(t *testing.T) {
+	bomb := "version: 0.1\nstorage: inmemory\n"
+	for i, name := range []string{"x", "y", "z"} {
+		item := "{name: a}"
+		if i > 0 {
+			item = "*" + []string{"x", "y", "z"}[i-1]
+		}
+		bomb += name + ": &" + name + " [" + strings.Repeat(item+", ", 2000) + "]\n"
+	}
+	bomb += "middleware: {" + strings.Repeat("a: *x, b: *y, ", 2000) + "c: *z}\n"
+	for what, text := range map[string]string{
+		"aliases": bomb,
+		"deep":    "a: " + strings.Repeat("[", 200_000),
+		"deep {}": "a: " + strings.Repeat("{a: ", 200_000),
+	} {
+		start := time.Now()
+		lint.ParseRegistry("", []byte(text), nil)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s: took %v", what, took)
 		}
 	}
 }
