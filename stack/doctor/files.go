@@ -100,9 +100,10 @@ func (p *patient) lookAtBuildkitd(context.Context) error {
 }
 
 // reached leaves out who may reach a builder without client authentication, where
-// the compose file tells that for certain: that is a rule about its ports.
+// the compose file tells that for certain: that is a rule about its ports. On the
+// host's network none is published, and every address is reached.
 func (p *patient) reached(findings []lint.Finding) []lint.Finding {
-	if p.compose.Builder == nil {
+	if s := p.compose.Builder; s == nil || s.NetworkMode == "host" {
 		return findings
 	}
 	return slices.DeleteFunc(slices.Clone(findings), func(f lint.Finding) bool { return f.Rule == "buildkitd.no-client-auth" })

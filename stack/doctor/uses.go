@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ func (p *patient) lookAtCertificates(context.Context) error {
 	for _, u := range p.uses {
 		p.readCert(u.Path)
 	}
+	p.readBeside()
 	if dir := p.target.Certs; dir != "" {
 		found, err := certFiles(dir)
 		if err != nil {
@@ -43,17 +45,47 @@ func (p *patient) lookAtCertificates(context.Context) error {
 	return nil
 }
 
+// readCert reads a file that is used, or that was named with its directory.
 func (p *patient) readCert(path string) {
-	known := slices.ContainsFunc(p.certs, func(f lint.CertFile) bool { return f.Path == path })
-	if path == "" || known {
-		return
+	if path != "" && p.addCert(path) && p.target.Certs == "" {
+		p.saw(Certificates, path)
+	}
+}
+
+// addCert reads a file, and reports whether it was not yet read.
+func (p *patient) addCert(path string) bool {
+	if slices.ContainsFunc(p.certs, func(f lint.CertFile) bool { return f.Path == path }) {
+		return false
 	}
 	f := certFile(path)
 	f.Mounted = p.mounted(path)
 	p.certs = append(p.certs, f)
-	if p.target.Certs == "" {
-		p.saw(Certificates, path)
+	return true
+}
+
+// readBeside reads what lies beside the certificates and keys that are used: a
+// container that has their directory can read the key of a CA there too.
+func (p *patient) readBeside() {
+	for _, dir := range dirsOf(p.uses) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // it is found missing by what is in it
+		}
+		for _, e := range entries {
+			if path := filepath.Join(dir, e.Name()); p.mounted(path) && calledCert(path) && len(p.certs) < maxFiles {
+				p.addCert(path)
+			}
+		}
 	}
+}
+
+func dirsOf(uses []lint.Used) (out []string) {
+	for _, u := range uses {
+		if dir := filepath.Dir(u.Path); u.Path != "" && !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	return out
 }
 
 // mounted reports whether a container sees a file.
@@ -93,7 +125,7 @@ func (p *patient) configured() []lint.Used {
 
 func pathsOf(uses []lint.Used, subject lint.Subject, use lint.Use) (out []string) {
 	for _, u := range uses {
-		if u.Subject == subject && u.Use == use {
+		if u.Subject == subject && u.Use == use && !slices.Contains(out, u.Path) {
 			out = append(out, u.Path)
 		}
 	}
