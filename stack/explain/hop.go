@@ -16,6 +16,7 @@ func cues() []cue {
 		{"verify error:num=", Command},                         // openssl s_client
 		{"error:0A000", Command},                               // OpenSSL 3
 		{"unable to access ", Command},                         // git
+		{"CERTIFICATE_VERIFY_FAILED", Command},                 // Python
 		{"error checking push permissions", ClientRegistry},    // kaniko
 		{"creating push check transport for ", ClientRegistry}, // go-containerregistry
 		{"Error response from daemon: ", EngineRegistry},       // docker

@@ -29,7 +29,7 @@ func accessEntries() []Entry {
 			},
 			Confirm: `{run}curl -si --cacert ca.pem -u USER https://{server}/v2/ | head -1`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" sets a DOCKER_CONFIG that has every name of the registry; "certyard rotate" makes new passwords`,
+				Certyard: `eval "$(certyard env)" sets a DOCKER_CONFIG that has every name of the registry; "certyard rotate" makes new passwords`,
 				Hand:     "  docker login {registry}\nfor a name that only the builder knows, copy the entry of config.json's auths under that name",
 			},
 			Source: dist + "registry/api/errcode/register.go:38-45; buildkit v0.34.2 util/resolver/authorizer.go:165",

@@ -16,7 +16,7 @@ func builderEntries() []Entry {
 			},
 			Confirm: `openssl s_client -connect {server} -servername {host} </dev/null 2>&1 | grep -E 'subject|issuer|Verify'`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" sets what clients of the builder need`,
+				Certyard: `eval "$(certyard env)" sets what clients of the builder need`,
 				Hand:     "  buildctl --addr tcp://{server} --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem ...\n  docker buildx create --driver remote --driver-opt cacert=/abs/ca.pem,cert=/abs/cert.pem,key=/abs/key.pem tcp://{server}",
 			},
 			Source: grpcGo + ":1698; buildkit v0.34.2 cmd/buildctl/common/common.go:67-72",
@@ -38,7 +38,7 @@ func builderEntries() []Entry {
 			},
 			Confirm: `openssl s_client -connect {server} -servername {host} -cert cert.pem -key key.pem -alpn h2 </dev/null 2>&1 | grep -E 'alert|Acceptable|Verify'`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" proves them`,
+				Certyard: `eval "$(certyard env)" hands clients certificate and key; "certyard smoke" proves them`,
 				Hand:     "give the client a certificate of the builder's client CA (--tlscert, --tlskey)",
 			},
 			Source: grpcGo + "; " + goTLS + "/handshake_client_tls13.go",
@@ -128,7 +128,7 @@ func builderEntries() []Entry {
 				{"it belongs to root", "the text says: permission denied"},
 			},
 			Confirm: `echo "$BUILDKIT_HOST"`,
-			Mend:    Mend{Certyard: `"eval \"$(certyard env)\"" sets BUILDKIT_HOST`, Hand: "  [grpc]\n    address = [\"unix:///run/buildkit/buildkitd.sock\", \"tcp://0.0.0.0:1234\"]"},
+			Mend:    Mend{Certyard: `eval "$(certyard env)" sets BUILDKIT_HOST`, Hand: "  [grpc]\n    address = [\"unix:///run/buildkit/buildkitd.sock\", \"tcp://0.0.0.0:1234\"]"},
 			Source:  buildkit + "cmd/buildkitd/main.go:605-676",
 		},
 		{

@@ -56,6 +56,7 @@ func httpEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: `malformed HTTP response "\x15\x03`},
 				{Text: `malformed HTTP response "\x00\x00`, Source: "a gRPC server, " + goHTTP + "/response.go:170"},
+				{Text: "readLoopPeekFailLocked: ", Source: goHTTP + "/transport.go, when the server speaks first"},
 				{Text: "curl: (1) Received HTTP/0.9 when not allowed", Hop: Command, Source: "curl 7.88.1 lib/http.c"},
 				{Text: "curl: (52) Empty reply from server", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
 				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
