@@ -71,6 +71,9 @@ func (a *app) doctor(c *cli.Context) error {
 	deps := doctor.Deps{
 		Now: local.Look().Now, Load: compose.LoadFile, DockerConfig: local.DockerConfigDir(os.Getenv("DOCKER_CONFIG")), CertsD: certsD(),
 	}
+	if a.global.dockerHost == "" && a.global.dockerCtx == "" {
+		deps.DockerHost = os.Getenv("DOCKER_HOST")
+	}
 	target, named, done, err := a.patient(c, &deps)
 	if err != nil {
 		return err

@@ -19,17 +19,19 @@ const (
 	ruleChanged  = "own.changed"
 	ruleHtpasswd = "registry.htpasswd-missing" // lint has its row
 
-	ruleEngine  = "docker.engine"
-	ruleCertsD  = "docker.certs-d"
-	ruleBuildx  = "docker.buildx"
-	ruleState   = "running.container"
-	ruleFrozen  = "running.frozen"
-	ruleStale   = "running.stale"
-	ruleServed  = "running.served"
-	ruleClock   = "running.clock"
-	ruleLog     = "running.log"
-	ruleOpen    = "own.rotation"
-	probePrefix = "probe."
+	ruleEngine   = "docker.engine"
+	ruleCertsD   = "docker.certs-d"
+	ruleContext  = "docker.context"
+	ruleLoopback = "docker.loopback"
+	ruleBuildx   = "docker.buildx"
+	ruleState    = "running.container"
+	ruleFrozen   = "running.frozen"
+	ruleStale    = "running.stale"
+	ruleServed   = "running.served"
+	ruleClock    = "running.clock"
+	ruleLog      = "running.log"
+	ruleOpen     = "own.rotation"
+	probePrefix  = "probe."
 )
 
 // Rules returns every rule, in an order in which a cause comes before what follows
@@ -122,6 +124,12 @@ func runningRules() []lint.Rule {
 	}, {
 		ID: ruleCertsD, Title: "the engine's certs.d fits the registry", Severity: lint.Warning, Needs: []string{ruleEngine},
 		Proves: "docker pull and push trust the registry", Hint: "put the CA into certs.d/HOST:PORT/ca.crt", Source: "moby daemon/pkg/registry/registry.go:34-106",
+	}, {
+		ID: ruleContext, Title: "the chosen context is the one that is used", Severity: lint.Warning,
+		Proves: "docker and certyard ask the engine that was meant", Hint: "unset DOCKER_HOST, or choose the context default", Source: "docker/cli v29.8.2 cli/command/cli.go",
+	}, {
+		ID: ruleLoopback, Title: "docker can log in to the registry by the name that it is published as", Severity: lint.Warning,
+		Proves: "nothing that only another name could do is asked of localhost", Hint: "give docker another name than localhost for the registry, with a certs.d of that name", Source: "moby daemon/pkg/registry/registry.go:36-44, config.go:143-146",
 	}, {
 		ID: ruleBuildx, Title: "buildx builders that point here have the CA of today", Severity: lint.Warning,
 		Proves: "docker buildx build works with this builder", Hint: "make the builder of buildx anew: docker buildx rm NAME, then docker buildx create", Source: "buildx store/nodegroup.go:96-102",
