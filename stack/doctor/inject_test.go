@@ -307,7 +307,7 @@ func signedFor(role string, public crypto.PublicKey, change func(*x509.Certifica
 // templateOf is a certificate to be signed again.
 func templateOf(c *x509.Certificate) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: new(big.Int).Add(c.SerialNumber, big.NewInt(1000)), Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		SerialNumber: new(big.Int).Add(c.SerialNumber, big.NewInt(1000)), RawSubject: c.RawSubject, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		KeyUsage: c.KeyUsage, ExtKeyUsage: c.ExtKeyUsage, BasicConstraintsValid: c.BasicConstraintsValid, IsCA: c.IsCA,
 		MaxPathLen: c.MaxPathLen, MaxPathLenZero: c.MaxPathLenZero, SubjectKeyId: c.SubjectKeyId,
 		DNSNames: c.DNSNames, IPAddresses: c.IPAddresses,
@@ -333,7 +333,7 @@ func otherCA(role string, name *pkix.Name) injection {
 		template := templateOf(cert)
 		template.SubjectKeyId = nil
 		if name != nil {
-			template.Subject = *name
+			template.RawSubject, template.Subject = nil, *name
 		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {

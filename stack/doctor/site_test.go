@@ -61,7 +61,7 @@ func (s *site) overwrite(role string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: %s %w", s.style, role, errAbsent)
 	}
 	return os.WriteFile(file, data, 0o600)
