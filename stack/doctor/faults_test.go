@@ -15,6 +15,11 @@ type fault struct {
 	places     []place
 	// also are rules that the same mistake breaks in its own right.
 	also []string
+	// guessed are what it breaks where a config that says what files are for cannot
+	// be read.
+	guessed []string
+	// mends are rules that are broken only once it is mended: its mistake hid them.
+	mends []string
 	// refused is set where a directory of ours is not even read: what is said then.
 	refused string
 }
@@ -344,7 +349,7 @@ func certificateFaults() []fault {
 		c.DNSNames, c.IPAddresses = nil, nil
 		c.RawSubject, c.Subject = nil, pkix.Name{CommonName: "registry"}
 	}
-	elsewhere := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"registry.example.com"}, nil }
+	elsewhere := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"registry.example.org"}, nil }
 	quoted := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = append(c.DNSNames, "127.0.0.1"), nil }
 	forClients := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
@@ -355,7 +360,7 @@ func certificateFaults() []fault {
 		{rule: "certs.expired", name: "everything is three years old", places: []place{in("theirs ours", later(days(3*365-30)))}, also: []string{"certs.ca-expired"}},
 		{rule: "certs.soon", name: "the registry's certificate ends in a week", places: []place{
 			in("theirs", lastWeek)}},
-		{rule: "certs.not-yet-valid", name: "the certificate is of tomorrow", places: []place{in("theirs", signed("registry.crt", future))}},
+		{rule: "certs.not-yet-valid", name: "the certificate is of tomorrow", places: []place{in("theirs", all(later(0), signed("registry.crt", future)))}},
 		{rule: "certs.not-yet-valid", name: "the clock is a year behind", places: []place{in("ours", later(-days(365)))}, also: []string{"certs.ca-expired"}},
 		{rule: "certs.no-san", name: "a certificate with a common name alone", places: []place{in("theirs", signed("registry.crt", nameless))}},
 		{rule: "certs.names", name: "a certificate of another name", places: []place{in("theirs", signed("registry.crt", elsewhere))}},
@@ -407,7 +412,7 @@ func authorityFaults() []fault {
 			in("flags", swap("clients", "trust"))}},
 		{rule: "certs.same-subject", name: "a CA made anew under its name", places: []place{in("theirs", otherCA("trust", nil))}},
 		{rule: "certs.trust-leaf", name: "a server's certificate where the CA is wanted", places: []place{
-			in("cheat flags rootless", copyOf("builder.crt", "trust"))}},
+			in("cheat flags rootless", copyOf("builder.crt", "trust"))}, guessed: []string{"certs.chain"}},
 		{rule: "certs.ca-expired", name: "the CA has expired", places: []place{
 			in("theirs", signed("trust", func(c *x509.Certificate) {
 				c.NotBefore, c.NotAfter = time.Now().Add(-days(400)), time.Now().Add(-days(2))
@@ -415,7 +420,7 @@ func authorityFaults() []fault {
 		{rule: "certs.not-a-ca", name: "a CA without CA:TRUE", places: []place{
 			in("theirs", signed("trust", func(c *x509.Certificate) {
 				c.IsCA, c.MaxPathLen, c.MaxPathLenZero, c.KeyUsage = false, -1, false, x509.KeyUsageDigitalSignature
-			}))}},
+			}))}, guessed: []string{"certs.chain", "certs.no-san"}},
 		{rule: "certs.constraints", name: "a CA for another domain", places: []place{
 			in("theirs", signed("trust", onlyOf("example.com")))}},
 		{rule: "certs.ca-usage", name: "a CA for clients alone", places: []place{
@@ -426,7 +431,7 @@ func authorityFaults() []fault {
 			}),
 			in("flags mkcert", signed("registry.crt", func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA }))}},
 		{rule: "certs.names", name: "a certificate for the address alone", places: []place{
-			in("theirs", signed("registry.crt", func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, []net.IP{net.IPv4(10, 1, 2, 3).To4()} }))}},
+			in("theirs", all(alone("trust"), signed("registry.crt", func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, []net.IP{net.IPv4(10, 1, 2, 3).To4()} })))}},
 	}
 }
 

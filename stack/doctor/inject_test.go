@@ -74,6 +74,9 @@ func gone(role string) injection {
 		if _, err := os.Lstat(file); err != nil {
 			return fmt.Errorf("%s: %s %w", s.style, role, errAbsent)
 		}
+		if err := s.take(role); err != nil {
+			return err
+		}
 		return os.RemoveAll(file)
 	}
 }
@@ -87,20 +90,6 @@ func directory(role string) injection {
 		}
 		return os.Mkdir(file, 0o755)
 	})
-}
-
-// dirOf removes the directory that a file is in.
-func dirOf(role string) injection {
-	return func(s *site) error {
-		file, err := s.at(role)
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(filepath.Dir(file)); err != nil {
-			return fmt.Errorf("%s: %s %w", s.style, role, errAbsent)
-		}
-		return os.RemoveAll(filepath.Dir(file))
-	}
 }
 
 func mode(role string, mode os.FileMode) injection {
@@ -385,6 +374,9 @@ func caKeyBeside(role, name string) injection {
 		if err != nil {
 			return err
 		}
+		if err := s.takePath(filepath.Join(filepath.Dir(file), name+".crt")); err != nil {
+			return err
+		}
 		if err := os.WriteFile(filepath.Join(filepath.Dir(file), name+".crt"), pemOf("CERTIFICATE", ca.Raw), 0o644); err != nil {
 			return err
 		}
@@ -396,6 +388,10 @@ func caKeyBeside(role, name string) injection {
 func later(d time.Duration) injection {
 	return func(s *site) error {
 		s.now = s.now.Add(d)
-		return nil
+		return s.takePath("the clock")
 	}
 }
+
+// alone keeps another fault away from a file that is left as it is, where the two
+// would be none.
+func alone(role string) injection { return func(s *site) error { return s.take(role) } }

@@ -71,6 +71,34 @@ func pathRules() []lint.Rule {
 	}}
 }
 
+// hides returns what cannot be judged as a whole while a rule is broken, by how
+// the IDs of those rules begin: what they are about is not read, or not used.
+func hides() map[string][]string {
+	configs := []string{"buildkitd.", "registry.", "wiring.", "certs.", "compose.published-open", "compose.registry-open"}
+	builder := []string{"buildkitd.", "wiring.", "certs.", "compose.published-open"}
+	registry := []string{"registry.", "wiring.", "certs.", "compose.registry-open"}
+	chain := []string{"certs.same-subject", "certs.not-a-ca", "certs.missing-intermediate", "certs.chain", "certs.constraints", "certs.ca-usage", "certs.ca-expired"}
+	out := map[string][]string{
+		ruleLoads:  append([]string{"compose."}, configs...),
+		ruleSource: configs, ruleConfig: configs, "compose.config-mount": configs,
+		"compose.registry-open": {"registry.htpasswd"}, "registry.no-auth": {"registry.htpasswd"}, "registry.auth-kind": {"registry.htpasswd"},
+		ruleScheme: {ruleKeyPair, "certs."}, ruleKeyPair: {"certs."},
+	}
+	for _, id := range []string{"compose.builder-plain", "buildkitd.syntax", "buildkitd.type", "buildkitd.misplaced", "buildkitd.unquoted-host", "buildkitd.address", "buildkitd.unknown-key", "buildkitd.grpc-keypair", "buildkitd.grpc-plain", "buildkitd.host-scheme", ruleSection, rulePort} {
+		out[id] = builder
+	}
+	for _, id := range []string{"registry.syntax", "registry.environment-value", "registry.environment-off", "registry.unknown-key", "registry.tls-pair", "registry.letsencrypt", "registry.plain-http"} {
+		out[id] = registry
+	}
+	for _, id := range []string{ruleUnmounted, "certs.missing", "certs.unreadable", "certs.not-pem", "certs.damaged", "certs.wrong-kind", "certs.encrypted-key", "certs.order"} {
+		out[id] = []string{"certs."}
+	}
+	for _, id := range append(chain, "certs.weak-signature", "certs.trust-leaf") {
+		out[id] = chain
+	}
+	return out
+}
+
 func engineRules() []lint.Rule {
 	return []lint.Rule{{
 		ID: ruleEngine, Title: "the Docker Engine answers", Severity: lint.Error,
