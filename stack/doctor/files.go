@@ -129,9 +129,22 @@ func (p *patient) lookAtRegistry(context.Context) error {
 	}
 	r := lint.ParseRegistry(file, data, env)
 	p.registry, p.yml = &r, file
+	if data == nil {
+		r.Findings = p.ofImage(r.Findings)
+	}
 	p.judge(configRules(), r.Findings...)
 	p.lookAtPasswords()
 	return nil
+}
+
+// ofImage leaves out what lint says of the config of an image of version 3 where
+// the image is an older one: only that of version 3 is known to open a debug server.
+func (p *patient) ofImage(findings []lint.Finding) []lint.Finding {
+	s := p.compose.Registry
+	if s.RegistryConfig() != "/etc/docker/registry/config.yml" || s.Environment["REGISTRY_HTTP_DEBUG_ADDR"] != "" {
+		return findings
+	}
+	return slices.DeleteFunc(findings, func(f lint.Finding) bool { return f.Rule == "registry.debug-open" })
 }
 
 // unread reports whether a daemon has a config that could not be looked at: what
