@@ -98,6 +98,7 @@ func cheatSheet(t testing.TB) *site {
       REGISTRY_HTTP_TLS_KEY: /certs/registry.key
       REGISTRY_AUTH_HTPASSWD_REALM: Registry
       REGISTRY_AUTH_HTPASSWD_PATH: /auth/htpasswd
+      OTEL_TRACES_EXPORTER: none
     volumes:
       - ./registry/certs:/certs
       - ./registry/auth:/auth

@@ -25,6 +25,8 @@ type site struct {
 	away   string            // the keys of its CAs, where no daemon sees them
 	roles  map[string]string // what files are for: their paths from root
 	now    time.Time
+	turn   int            // which fault is made now
+	taken  map[string]int // files that a fault has as it wants them
 	target func(*site) (doctor.Target, doctor.Deps, error)
 	// deserved are the warnings that the style deserves while it is healthy.
 	deserved []string
@@ -55,14 +57,35 @@ func (s *site) read(role string) ([]byte, error) {
 	return data, nil
 }
 
+// take says that a fault wants a file as it leaves it. Configs can have several
+// mistakes, of which each finds its own text.
+func (s *site) take(role string) error {
+	file, err := s.at(role)
+	if err != nil || slices.Contains([]string{"compose", "toml", "yml"}, role) {
+		return err
+	}
+	return s.takePath(file)
+}
+
+func (s *site) takePath(file string) error {
+	if turn, ok := s.taken[file]; ok && turn != s.turn {
+		return fmt.Errorf("%s: %s as it was %w", s.style, file, errAbsent)
+	}
+	s.taken[file] = s.turn
+	return nil
+}
+
 // overwrite keeps mode and owner.
 func (s *site) overwrite(role string, data []byte) error {
 	file, err := s.at(role)
 	if err != nil {
 		return err
 	}
-	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: %s %w", s.style, role, errAbsent)
+	}
+	if err := s.take(role); err != nil {
+		return err
 	}
 	return os.WriteFile(file, data, 0o600)
 }
@@ -71,7 +94,7 @@ func (s *site) overwrite(role string, data []byte) error {
 func (s *site) copied(t testing.TB) *site {
 	t.Helper()
 	out := *s
-	out.root = t.TempDir()
+	out.root, out.taken = t.TempDir(), map[string]int{}
 	if err := copyTree(s.root, out.root); err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,12 @@ func TestFaults(t *testing.T) {
 				continue
 			}
 			made = append(made, f.name)
-			count = count.plus(judged(t, f, s.style, before, ill.examined(t)))
+			r, err := ill.examine(t.Context())
+			if f.refused != "" || err != nil {
+				count = count.plus(refused(t, f, s.style, err))
+				continue
+			}
+			count = count.plus(judged(t, f, s.style, before, r))
 		}
 		rows = append(rows, count)
 	}
@@ -94,6 +99,18 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	printed(t, fmt.Sprintf("%d faults, one at a time", len(faults())), rows)
+}
+
+// refused holds an error against the fault that it is of.
+func refused(t *testing.T, f fault, style string, err error) tally {
+	t.Helper()
+	for _, text := range strings.Split(f.refused, "|") {
+		if err != nil && text != "" && strings.Contains(err.Error(), text) {
+			return tally{style: style, faults: 1, first: 1}
+		}
+	}
+	t.Errorf("%s in %s: error %v, want one with %q", f.name, style, err, f.refused)
+	return tally{style: style, faults: 1, missed: 1}
 }
 
 // judged holds a result against the fault that it is of.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +17,9 @@ import (
 // for.
 func (p *patient) lookAtCertificates(context.Context) error {
 	p.wire()
+	if len(p.services()) > 0 {
+		p.judge([]string{ruleUnmounted})
+	}
 	p.uses = p.configured()
 	if o := p.target.Own; o != nil {
 		p.uses = o.Uses
@@ -63,47 +65,14 @@ func (p *patient) addCert(path string) bool {
 	return true
 }
 
-// readBeside reads what lies beside the certificates and keys that are used: a
-// container that has their directory can read the key of a CA there too.
-func (p *patient) readBeside() {
-	for _, dir := range dirsOf(p.uses) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue // it is found missing by what is in it
-		}
-		for _, e := range entries {
-			if path := filepath.Join(dir, e.Name()); p.mounted(path) && calledCert(path) && len(p.certs) < maxFiles {
-				p.addCert(path)
-			}
-		}
-	}
-}
-
-func dirsOf(uses []lint.Used) (out []string) {
-	for _, u := range uses {
-		if dir := filepath.Dir(u.Path); u.Path != "" && !slices.Contains(out, dir) {
-			out = append(out, dir)
-		}
-	}
-	return out
-}
-
-// mounted reports whether a container sees a file.
-func (p *patient) mounted(file string) bool {
-	for _, s := range p.services() {
-		for _, m := range s.Mounts {
-			if rel, err := filepath.Rel(m.Source, file); m.Type == "bind" && err == nil && !strings.HasPrefix(rel, "..") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // guess adds what files are for that no config names.
 func (p *patient) guess() {
+	configured := slices.Clone(p.uses)
 	for _, u := range lint.Guess(p.certs, map[lint.Subject][]string{lint.Registry: p.registryNames(), lint.Builder: p.builderNames()}) {
-		if !slices.ContainsFunc(p.uses, func(have lint.Used) bool { return have.Path == u.Path && have.Use == u.Use }) {
+		if u.Use == lint.ClientCert && len(u.Trust) == 0 {
+			u.Trust = pathsOf(configured, u.Subject, lint.ClientCA)
+		}
+		if !slices.ContainsFunc(configured, func(have lint.Used) bool { return have.Path == u.Path }) {
 			p.uses = append(p.uses, u)
 		}
 	}
@@ -141,6 +110,7 @@ func (p *patient) builderUses() (out []lint.Used) {
 	add := func(u lint.Used, inside string, line int, object string) {
 		host, known := p.onHost(lint.Builder, inside)
 		if inside == "" || !known {
+			p.unmounted(lint.Builder, inside, p.toml, line, object)
 			return
 		}
 		u.Path, u.Reader, u.File, u.Line, u.Object = host, p.reader(lint.Builder), p.toml, line, object
@@ -177,6 +147,7 @@ func (p *patient) registryUses() (out []lint.Used) {
 	add := func(u lint.Used, inside, key string) {
 		host, known := p.onHost(lint.Registry, inside)
 		if inside == "" || !known {
+			p.unmounted(lint.Registry, inside, p.yml, p.registry.Line("http.tls."+key), "http.tls."+key)
 			return
 		}
 		u.Subject, u.Path, u.Reader, u.File, u.Line, u.Object = lint.Registry, host, p.reader(lint.Registry), p.yml, p.registry.Line("http.tls."+key), "http.tls."+key
@@ -264,7 +235,9 @@ func (p *patient) sections() []string {
 	if p.buildkitd == nil {
 		return nil
 	}
-	return sortedKeys(p.buildkitd.Config.Registries)
+	return slices.DeleteFunc(sortedKeys(p.buildkitd.Config.Registries), func(host string) bool {
+		return strings.Contains(host, "/") // no image has such a registry, which is a rule of its own
+	})
 }
 
 // meansRegistry reports whether a section is about the registry that is looked at.
@@ -302,11 +275,14 @@ func isLoopback(host string) bool {
 // changed are the files of a stack of ours that are not as they were written.
 func (p *patient) changed() (out []lint.Finding) {
 	for _, file := range p.target.Own.Changed {
+		name, missing := strings.CutSuffix(file, " (missing)") // as lifecycle.Status has it
 		problem := "is not as certyard wrote it"
-		if name, missing := strings.CutSuffix(file, " (missing)"); missing {
-			file, problem = name, "is missing"
+		if missing {
+			problem = "does not exist, and certyard wrote it"
 		}
-		out = append(out, lint.Finding{Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, file), Problem: problem})
+		out = append(out, lint.Finding{
+			Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, name), Problem: problem,
+		})
 	}
 	return out
 }
