@@ -113,6 +113,9 @@ func handshakeEntries() []Entry {
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate authority", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: expired certificate", Hop: ServerLog},
+				// OpenSSL sends the alert without the encryption that the server expects by
+				// then, over TLS 1.3.
+				{Text: "http: TLS handshake error from * local error: tls: bad record MAC", Hop: ServerLog, Source: goTLS + "/alert.go:70"},
 				{Text: "http: TLS handshake error from * remote error: tls: error decrypting message", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: ", Hop: ServerLog},
 			},
