@@ -40,6 +40,16 @@ type Container struct {
 	Ports             []Port    // while it runs
 	WorkingDir        string    // the project directory that it was started from
 	Labels            map[string]string
+	PID               int     // of its first process, as the engine's machine counts; 0 while it does not run
+	User              string  // what it runs as, as "65532:65532"; "" is root
+	Mounts            []Mount // by target
+}
+
+// Mount is a directory, file or volume that a container sees.
+type Mount struct {
+	Type           string // bind, volume or tmpfs
+	Source, Target string // Source is on the engine's machine
+	ReadOnly       bool
 }
 
 // Containers returns the containers of a project in any state, by service and
@@ -61,7 +71,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]Container, e
 
 // Labelled returns the containers of all projects that have a label, in any state,
 // by project, service and name. What needs a request for each of them is left out:
-// Health, ExitCode, Error and Started.
+// Health, ExitCode, Error, Started, PID, User and Mounts.
 func (e *Engine) Labelled(ctx context.Context, label string) ([]Container, error) {
 	out, err := e.listBy(ctx, label)
 	if err != nil {
@@ -136,6 +146,11 @@ func (e *Engine) inspect(ctx context.Context, c *Container) error {
 		return err
 	}
 	state := result.Container.State
+	c.PID = state.Pid
+	if result.Container.Config != nil {
+		c.User = result.Container.Config.User
+	}
+	c.Mounts = mounts(result.Container.Mounts)
 	c.State, c.ExitCode, c.Error = string(state.Status), state.ExitCode, state.Error
 	if state.Health != nil && state.Health.Status != container.NoHealthcheck {
 		c.Health = string(state.Health.Status)
@@ -145,6 +160,15 @@ func (e *Engine) inspect(ctx context.Context, c *Container) error {
 		c.Started = t
 	}
 	return nil
+}
+
+func mounts(points []container.MountPoint) []Mount {
+	var out []Mount
+	for _, m := range points {
+		out = append(out, Mount{Type: string(m.Type), Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
+	}
+	slices.SortFunc(out, func(a, b Mount) int { return cmp.Compare(a.Target, b.Target) })
+	return out
 }
 
 // Stop stops the containers of services, all at the same time, as the engine does

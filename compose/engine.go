@@ -157,12 +157,13 @@ func (e *Engine) Close() error {
 
 // Info is what is known about an engine.
 type Info struct {
-	ID         string // of the engine, which no other one has; "" if it does not say
-	Version    string // of the engine, as "20.10.24"
-	APIVersion string // the highest it speaks, as "1.41"
-	OS, Arch   string // in Go's words, as "linux" and "amd64"
-	Rootless   bool   // the engine itself runs without root
-	UserNS     bool   // containers run in a user namespace
+	ID         string    // of the engine, which no other one has; "" if it does not say
+	Version    string    // of the engine, as "20.10.24"
+	APIVersion string    // the highest it speaks, as "1.41"
+	OS, Arch   string    // in Go's words, as "linux" and "amd64"
+	Rootless   bool      // the engine itself runs without root
+	UserNS     bool      // containers run in a user namespace
+	Time       time.Time // the engine's clock when it was asked; zero if it does not say
 	// Host is empty when published ports are on this machine, and else the
 	// name or address of the machine where they are.
 	Host string
@@ -187,6 +188,9 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	info := Info{
 		ID: system.Info.ID, Version: version.Version, APIVersion: version.APIVersion,
 		OS: version.Os, Arch: version.Arch, Host: remoteHost(e.host),
+	}
+	if at, err := time.Parse(time.RFC3339Nano, system.Info.SystemTime); err == nil {
+		info.Time = at
 	}
 	for _, option := range system.Info.SecurityOptions {
 		// As "name=seccomp,profile=default" since Engine 1.13.

@@ -3,7 +3,9 @@ package compose
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
@@ -50,4 +52,38 @@ func Load(ctx context.Context, s Source) (*types.Project, error) {
 		p.Services[name] = service
 	}
 	return p.WithoutUnnecessaryResources(), nil
+}
+
+// LoadFile reads somebody's compose file as the docker compose command would:
+// relative paths start at its directory, variables come from the environment of
+// the process and then from the .env file there, the name is the file's, that of
+// COMPOSE_PROJECT_NAME or that of the directory, and services of a profile are
+// left out unless COMPOSE_PROFILES has it. A file with a default name has its
+// override beside it counted, as where no file is named
+// (compose-spec/compose-go v2.16.2 cli/options.go:213-252). Nothing is added.
+func LoadFile(ctx context.Context, file string) (*types.Project, error) {
+	o, err := cli.NewProjectOptions(withOverride(file),
+		cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles())
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", file, err)
+	}
+	p, err := o.LoadProject(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", file, err)
+	}
+	return p, nil
+}
+
+// withOverride returns a compose file and the first override beside it.
+func withOverride(file string) []string {
+	if !slices.Contains(cli.DefaultFileNames, filepath.Base(file)) {
+		return []string{file}
+	}
+	for _, name := range cli.DefaultOverrideFileNames {
+		beside := filepath.Join(filepath.Dir(file), name)
+		if s, err := os.Stat(beside); err == nil && !s.IsDir() {
+			return []string{file, beside}
+		}
+	}
+	return []string{file}
 }

@@ -84,3 +84,39 @@ func TestLoadErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "yard")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "services:\n  a:\n    image: x:${CERTYARD_TEST_DOTENV}\n    env_file: [vars]\n    volumes: ['./data:/data']\n    environment: ['FROM=${CERTYARD_TEST_BOTH}']\n"
+	file := writeFile(t, filepath.Join(dir, "docker-compose.yml"), text)
+	named := writeFile(t, filepath.Join(dir, "stack.yml"), text)
+	writeFile(t, filepath.Join(dir, "compose.override.yaml"), "services: {b: {image: y}}\n")
+	writeFile(t, filepath.Join(dir, ".env"), "CERTYARD_TEST_DOTENV=1\nCERTYARD_TEST_BOTH=dotenv\n")
+	writeFile(t, filepath.Join(dir, "vars"), "V=w\n")
+	t.Setenv("CERTYARD_TEST_BOTH", "environment")
+	t.Setenv("COMPOSE_FILE", "none.yaml")
+	for f, services := range map[string]string{file: "a b", named: "a"} {
+		p, err := LoadFile(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := p.Services["a"]
+		if got := strings.Join(p.ServiceNames(), " "); got != services || p.Name != "yard" {
+			t.Errorf("%s: project %s with %s, want yard with %s", f, p.Name, got, services)
+		}
+		if a.Image != "x:1" || *a.Environment["FROM"] != "environment" || *a.Environment["V"] != "w" || a.Volumes[0].Source != filepath.Join(dir, "data") || len(a.CustomLabels) > 0 {
+			t.Errorf("%s: %+v", f, a)
+		}
+	}
+	for what, text := range map[string]string{"wrong key": "services: {a: {imagee: x}}\n", "no YAML": "a: ["} {
+		if _, err := LoadFile(t.Context(), writeFile(t, filepath.Join(dir, "bad.yaml"), text)); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if _, err := LoadFile(t.Context(), filepath.Join(dir, "none.yaml")); err == nil {
+		t.Error("a file that is not there: no error")
+	}
+}

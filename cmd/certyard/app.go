@@ -77,7 +77,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 // newApp returns the command tree.
 func newApp(a *app) *cli.App {
 	cmds := []*cli.Command{
-		a.initCommand(), a.upCommand(), a.lockCommand(), a.smokeCommand(), a.statusCommand(), a.envCommand(),
+		a.initCommand(), a.upCommand(), a.lockCommand(), a.smokeCommand(), a.statusCommand(), a.doctorCommand(), a.envCommand(),
 		a.listCommand(), a.pruneCommand(), a.rotateCommand(), a.clientCommand(), a.pkiCommand(), a.edgeCommand(),
 		a.logsCommand(), a.explainCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}

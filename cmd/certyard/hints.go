@@ -17,6 +17,7 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/doctor"
 	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -166,7 +167,7 @@ func (a *app) hintsFor(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func (a *app) advice(err error) []string {
-	for _, rules := range [][]hintFor{a.lockHints(), a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
+	for _, rules := range [][]hintFor{doctorHints(), a.lockHints(), a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -472,6 +473,17 @@ func caFlags(open *stack.Rotation) string {
 		return " --ca"
 	}
 	return " --" + strings.Join(open.CAs, " --")
+}
+
+// doctorHints are about what doctor was told to look at.
+func doctorHints() []hintFor {
+	return []hintFor{
+		on(func(e *noPatientError) []string {
+			return []string{`"certyard up" makes a stack; to look at somebody else's, name it: --compose FILE, --buildkitd-config FILE, --registry-config FILE, --certs DIR, --builder ADDRESS, --registry HOST:PORT`}
+		}),
+		always[*doctor.FileError]("check the path; nothing was changed"),
+		always[*state.ChangedError]("run the command again: it looks at the file as it is now; nothing was changed"),
+	}
 }
 
 func edgeHints() []hintFor {

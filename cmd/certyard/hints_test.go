@@ -20,6 +20,7 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/pki/remote"
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/doctor"
 	"github.com/certyard/certyard/stack/edge"
 	"github.com/certyard/certyard/stack/htpasswd"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -152,6 +153,9 @@ var advised = []struct {
 	{"stack/lifecycle.UnreachableError", &lifecycle.UnreachableError{Host: "h", Service: "s"}, "registry.publish"},
 	{"stack/lifecycle.NotReadyError", &lifecycle.NotReadyError{Stack: "x", Err: &smoke.NotReadyError{Err: context.DeadlineExceeded}}, "certyard logs"},
 
+	{"stack/doctor.FileError", &doctor.FileError{Flag: "--compose", File: "x", Err: fs.ErrNotExist}, "check the path"},
+	{"stack/state.ChangedError", &state.ChangedError{Path: "x"}, "as it is now"},
+	{"cmd/certyard.noPatientError", &noPatientError{&lifecycle.NoStackError{Dir: "x"}}, "--compose FILE"},
 	{"cmd/certyard.noNameError", &noNameError{&stack.ConfigError{File: "certyard.yaml"}}, "with --name"},
 	{"cmd/certyard.noNameError", &noNameError{&stack.ConfigError{File: "certyard.yaml"}}, "README"},
 	{"cmd/certyard.usageError", usagef("no"), "certyard --help"},
@@ -231,7 +235,7 @@ func TestEveryErrorHasAHint(t *testing.T) {
 	for _, c := range advised {
 		known[c.name] = true
 	}
-	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/edge", "stack/htpasswd", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "stack/local", "compose")
+	declared := declaredErrors(t, "pki", "pki/remote", "stack", "stack/doctor", "stack/edge", "stack/explain", "stack/htpasswd", "stack/lint", "stack/render", "stack/state", "stack/smoke", "stack/lifecycle", "stack/local", "compose")
 	if len(declared) < 35 {
 		t.Fatalf("found only %d errors: %q", len(declared), declared)
 	}

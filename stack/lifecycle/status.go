@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -74,12 +75,8 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation,
 		// In JSON an empty list is [], not null.
 		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
-	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
-		changed, _, err := drifted(d.Store, *p.state, hop)
-		if err != nil {
-			return s, err
-		}
-		s.Changed = append(s.Changed, changed...)
+	if s.Changed, err = allDrifted(d.Store, *p.state); err != nil {
+		return s, err
 	}
 	if s.Due, err = due(p, d.Now()); err != nil {
 		return s, err
@@ -106,6 +103,45 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 		s.Containers = containerStatus(s.Spec.Serve.Services(), containers)
 	}
 	return s, nil
+}
+
+// Recorded is what the record of a stack says, and which files are not as it says.
+type Recorded struct {
+	Spec     stack.Spec
+	Facts    stack.Facts
+	Rotation *stack.Rotation // nil for none
+	Changed  []string
+}
+
+// GetRecord reads the record of a stack. Of the files themselves it judges nothing,
+// so that it can be had of a stack whose certificates are damaged.
+func GetRecord(store Store) (Recorded, error) {
+	data, err := store.Read(stack.FileState)
+	switch {
+	case err != nil:
+		return Recorded{}, err
+	case data == nil:
+		return Recorded{}, &NoStackError{Dir: store.Root()}
+	}
+	s, err := stack.ParseState(data)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("reading %s: %w", store.Root(), err)
+	}
+	changed, err := allDrifted(store, s)
+	return Recorded{Spec: s.Spec, Facts: s.Facts, Rotation: s.Rotation, Changed: changed}, err
+}
+
+// allDrifted returns the files that are not as they were written.
+func allDrifted(store Store, s stack.State) ([]string, error) {
+	out := []string{}
+	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
+		changed, _, err := drifted(store, s, hop)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, changed...)
+	}
+	return out, nil
 }
 
 // due lists the certificates that the recorded spec wants issued, renewed or

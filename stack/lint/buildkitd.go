@@ -56,6 +56,7 @@ func ParseBuildkitd(file string, data []byte, flags BuildkitdFlags) Buildkitd {
 	for _, f := range b.decode() {
 		found[f.Rule] = append(found[f.Rule], f)
 	}
+	tried := 0
 	for _, row := range buildkitdTable() {
 		if row.judge != nil && b.Decoded {
 			found[row.ID] = row.judge(&b)
@@ -63,7 +64,10 @@ func ParseBuildkitd(file string, data []byte, flags BuildkitdFlags) Buildkitd {
 		slices.SortStableFunc(found[row.ID], func(a, b Finding) int { return a.Line - b.Line })
 		for _, f := range found[row.ID] {
 			f.Rule, f.Subject, f.File = row.ID, Builder, file
-			if !b.holds(f.Edits) {
+			if len(f.Edits) > 0 {
+				tried++
+			}
+			if tried > maxEdits || !b.holds(f.Edits) {
 				f.Edits = nil
 			}
 			b.Findings = append(b.Findings, f)
@@ -71,6 +75,10 @@ func ParseBuildkitd(file string, data []byte, flags BuildkitdFlags) Buildkitd {
 	}
 	return b
 }
+
+// maxEdits bounds the work: to try an edit is to read the whole file again. The
+// findings beyond have no corrected lines.
+const maxEdits = 50
 
 // holds says whether buildkitd reads the file after the edits, apart from what it
 // does not read before. What a rule takes for certain may not be: the key that it

@@ -69,7 +69,7 @@ func extraFindings(u Used, f held, leaves []leaf) []Finding {
 
 // twinFindings finds CAs of one name with different keys. Go tries both. OpenSSL
 // takes the first and GnuTLS the last, unless the leaf says by its authority key
-// id which one it is of.
+// id which one it is of; to OpenSSL it may say so by the CA's serial number too.
 func twinFindings(u Used, f held, leaves []leaf) []Finding {
 	for i, ca := range f.certs {
 		for _, other := range f.certs[i+1:] {
@@ -78,7 +78,7 @@ func twinFindings(u Used, f held, leaves []leaf) []Finding {
 			}
 			for _, l := range leaves {
 				if named(l.cert, ca) && len(l.cert.AuthorityKeyId) == 0 && (signed(l.cert, ca) || signed(l.cert, other)) {
-					return []Finding{l.in("certs.no-aki", l.cert, fmt.Sprintf("%s does not say which of the CAs named %s in %s has signed it (no authority key id): OpenSSL tries the first alone and GnuTLS the last, so one of them refuses it whatever their order",
+					return []Finding{l.in("certs.no-aki", l.cert, fmt.Sprintf("%s does not say which of the CAs named %s in %s has signed it (no authority key id): OpenSSL mostly tries the first alone and GnuTLS the last, so that their order decides who refuses it",
 						l.title(), name(ca), u.Path), "have it made anew with authorityKeyIdentifier=keyid, or take the other CA out once nothing of it is in use")}
 				}
 			}

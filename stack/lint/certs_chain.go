@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +74,10 @@ func (b board) trusts(l leaf) []trust {
 
 // element takes the index off the name of a list's element.
 func element(object string) string {
-	return regexp.MustCompile(`\[\d+\]$`).ReplaceAllString(object, "")
+	if i := strings.LastIndex(object, "["); i >= 0 && strings.HasSuffix(object, "]") {
+		return object[:i]
+	}
+	return object
 }
 
 // usedAs returns the use of a file as a list of CAs, which the caller may have left
@@ -92,9 +94,6 @@ func (b board) usedAs(p string, use Use, subject Subject) Used {
 // acceptFindings judges a leaf by one list of CAs, at a time at which the leaf
 // itself is valid: its own dates are judged elsewhere, as are its own usages.
 func (b board) acceptFindings(l leaf, t trust) []Finding {
-	if t.has(l.cert) {
-		return nil // trusted as it is
-	}
 	at := within(l.cert, b.now)
 	chains, err := l.verify(t, at, x509.ExtKeyUsageAny)
 	if err != nil {
@@ -148,8 +147,13 @@ func (b board) refusal(l leaf, t trust, at time.Time, err error) []Finding {
 	case below.CheckSignatureFrom(ca) != nil:
 		return []Finding{l.in("certs.not-a-ca", ca, fmt.Sprintf("%s was signed by %s, which may sign nobody: it says %s; %s", title(below, l.Path), name(ca), signingLack(ca), l.refused(err)),
 			"make the CA anew with basicConstraints=critical,CA:TRUE and keyUsage=keyCertSign,cRLSign, and then what it has signed")}
-	case at.After(ca.NotAfter) || at.Before(ca.NotBefore):
+	case b.now.After(ca.NotAfter) || b.now.Before(ca.NotBefore):
 		return []Finding{caEnded(t.Used, ca, b.now)}
+	case at.After(ca.NotAfter) || at.Before(ca.NotBefore):
+		return nil // the leaf has ended before its CA was renewed, or begins after it ends: its own dates are what is wrong
+	}
+	if i := slices.IndexFunc(l.above, func(ca *x509.Certificate) bool { return b.now.After(ca.NotAfter) || b.now.Before(ca.NotBefore) }); i >= 0 {
+		return []Finding{caEnded(l.Used, l.above[i], b.now)}
 	}
 	return []Finding{t.at("certs.chain", fmt.Sprintf("%s is not accepted by who trusts %s: %s", l.title(), t.files(), l.refused(err)), mendTrust(t))}
 }

@@ -156,7 +156,7 @@ func fileFaults() []fault {
 			c, k := y.file(regCert), y.file(regKey)
 			c.Data, k.Data = k.Data, c.Data
 			c.Mode, k.Mode = k.Mode, c.Mode
-		}, []string{"certs.wrong-kind", "certs.wrong-kind"}},
+		}, []string{"certs.wrong-kind"}},
 		{"certs.wrong-kind: a request", func(t *testing.T, y *yard, _ authorities) {
 			csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "registry"}}, made(t, nil, func(*x509.Certificate) {}).Key)
 			if err != nil {
@@ -190,7 +190,7 @@ func readerFaults() []fault {
 		{"certs.key-reader", set(func(y *yard) { y.file(regKey).UID = 0 }), []string{"certs.key-reader"}},
 		{"certs.key-reader: the owner has no bit", set(func(y *yard) { y.file(regKey).Mode = 0o040 }), []string{"certs.key-reader", "certs.key-mode"}},
 		{"certs.reader", set(func(y *yard) { y.file(regCert).UID, y.file(regCert).Mode = 0, 0o600 }), []string{"certs.reader"}},
-		{"certs.key-mode: everybody", set(func(y *yard) { y.file(regKey).Mode = 0o644 }), []string{"certs.key-mode"}},
+		{"certs.key-mode: everybody", set(func(y *yard) { y.file(regKey).Mode = 0o604 }), []string{"certs.key-mode"}},
 		{"certs.key-mode: group", set(func(y *yard) { y.file(regKey).Mode = 0o640 }), []string{"certs.key-mode"}},
 		{"the group is the way in", set(func(y *yard) { y.file(regKey).Mode, y.file(regKey).UID = 0o640, 0 }), nil},
 		{"certs.writable", set(func(y *yard) { y.file(regCA).Mode = 0o666 }), []string{"certs.writable"}},
@@ -278,6 +278,10 @@ func chainFaults() []fault {
 		{"certs.same-subject", func(t *testing.T, y *yard, a authorities) {
 			y.put(regCA, a.servers.Twin(t).Trust().PEM())
 		}, []string{"certs.same-subject"}},
+		{"certs.same-subject: above an issuing CA", func(t *testing.T, y *yard, a authorities) {
+			y.serve(t, a.servers.Issuing(t).Server(t, "registry", "localhost", "127.0.0.1"))
+			y.put(regCA, a.servers.Twin(t).Trust().PEM())
+		}, []string{"certs.same-subject"}},
 		{"certs.same-subject: of the clients", func(t *testing.T, y *yard, a authorities) {
 			y.put("buildkit/clients.crt", a.clients.Twin(t).Trust().PEM())
 		}, []string{"certs.same-subject"}},
@@ -335,6 +339,12 @@ func chainFaults() []fault {
 			y.serve(t, made(t, root, asServer))
 			y.put(regCA, root.CertPEM())
 		}, []string{"certs.ca-usage"}},
+		{"certs.usage: a client's, of a CA of clients", func(t *testing.T, y *yard, _ authorities) {
+			clients := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+			root := made(t, nil, func(c *x509.Certificate) { asCA("clients only")(c); c.ExtKeyUsage = clients })
+			y.serve(t, made(t, root, func(c *x509.Certificate) { asServer(c); c.ExtKeyUsage = clients }))
+			y.put(regCA, root.CertPEM())
+		}, []string{"certs.usage"}},
 	}
 }
 
@@ -343,6 +353,24 @@ func bundleFaults() []fault {
 		{"certs.trust-leaf", func(t *testing.T, y *yard, a authorities) {
 			y.put(regCA, certPEM(a.servers.Server(t, "other")))
 		}, []string{"certs.trust-leaf"}},
+		{"the served certificate is trusted beside its CA", func(_ *testing.T, y *yard, _ authorities) {
+			y.file(regCA).Data = append(y.file(regCA).Data, y.file(regCert).Data...)
+		}, nil},
+		{"an expired self-signed server is one that is trusted", func(t *testing.T, y *yard, _ authorities) {
+			kp := made(t, nil, func(c *x509.Certificate) {
+				asServer(c)
+				c.IsCA, c.NotAfter = true, y.now.Add(-day)
+			})
+			y.serve(t, kp)
+			y.put(regCA, kp.CertPEM())
+		}, []string{"certs.expired", "certs.self-signed"}},
+		{"self-signed twice with one number", func(t *testing.T, y *yard, _ authorities) {
+			one := func(c *x509.Certificate) { asServer(c); c.SerialNumber = big.NewInt(1) }
+			kp := made(t, nil, one)
+			y.serve(t, kp)
+			y.put(regCA, kp.CertPEM())
+			y.put("registry/old.crt", made(t, nil, one).CertPEM())
+		}, []string{"certs.self-signed"}},
 		{"the served certificate is trusted", func(_ *testing.T, y *yard, _ authorities) {
 			y.put(regCA, y.file(regCert).Data)
 		}, nil},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +27,18 @@ func (b board) fileFindings(u Used) []Finding {
 		return []Finding{u.in("certs.unreadable", nil, fmt.Sprintf("the %s %s could not be read (%v), so what it holds is not judged", u.Use, u.Path, f.Unreadable),
 			"look again as a user that may read it")}
 	}
+	if u.key() && b.swapped(u) {
+		return nil // said of the certificate, where Go looks first
+	}
 	return contentFindings(u, f)
+}
+
+// swapped reports whether a key stands where its certificate should.
+func (b board) swapped(key Used) bool {
+	return slices.ContainsFunc(b.uses, func(u Used) bool {
+		f, ok := b.file(u.Path)
+		return ok && u.Pair == key.Path && len(f.certs) == 0 && len(f.keys) > 0
+	})
 }
 
 // key reports whether a key is read from the file.

@@ -78,7 +78,7 @@ func orderFindings(l leaf) []Finding {
 	}
 	for i := 1; i < len(l.file.certs); i++ {
 		if below, cert := l.file.certs[i-1], l.file.certs[i]; !named(below, cert) {
-			return []Finding{l.in("certs.chain-order", l.cert, fmt.Sprintf("in %s, %s stands behind %s and has not signed it; they are sent as they stand, which TLS 1.2 forbids: Go and OpenSSL sort them, other clients need not",
+			return []Finding{l.in("certs.chain-order", l.cert, fmt.Sprintf("in %s, %s stands behind %s and has not signed it; they are sent as they stand, which TLS 1.2 forbids: Go, OpenSSL and GnuTLS sort them, and other clients need not",
 				l.Path, name(cert), name(below)), mend)}
 		}
 	}
@@ -158,7 +158,7 @@ func weakFindings(l leaf) []Finding {
 			out = append(out, l.in("certs.refused-key", l.cert, fmt.Sprintf("%s has an RSA key of %d bits, and Go does not use one of less than 1024: no connection comes to be", l.title(), bits),
 				"make a new key: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"))
 		} else if bits < 2048 {
-			out = append(out, l.in("certs.weak-key", l.cert, fmt.Sprintf(`%s has an RSA key of %d bits: OpenSSL as Debian sets it refuses less than 2048 with "ee key too small", and Go takes it still`, l.title(), bits),
+			out = append(out, l.in("certs.weak-key", l.cert, fmt.Sprintf(`%s has an RSA key of %d bits: curl and others with OpenSSL as Debian sets it refuse less than 2048 with "EE certificate key too weak", and Go takes it still`, l.title(), bits),
 				"make a new key: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"))
 		}
 	case *ecdsa.PublicKey:
@@ -193,7 +193,7 @@ func usageFindings(l leaf) []Finding {
 			fmt.Sprintf("have it made anew with extendedKeyUsage=%s", l.usage())))
 	}
 	if l.cert.KeyUsage != 0 && l.cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		out = append(out, l.in("certs.key-usage", l.cert, fmt.Sprintf("%s lacks the key usage digitalSignature, and TLS 1.3 has the key sign: Go does not look, but GnuTLS and others refuse it", l.title()),
+		out = append(out, l.in("certs.key-usage", l.cert, fmt.Sprintf(`%s lacks the key usage digitalSignature, and TLS 1.3 has the key sign: Go does not look, but GnuTLS ends the connection for a "Key usage violation in certificate"`, l.title()),
 			"have it made anew with keyUsage=digitalSignature"))
 	}
 	return out

@@ -49,6 +49,9 @@ func (y *yard) use(s lint.Subject, u lint.Use) *lint.Used {
 	return &y.uses[i]
 }
 
+// clock is the time for crypto/tls.
+func (y *yard) clock() func() time.Time { return func() time.Time { return y.now } }
+
 func (y *yard) findings() []lint.Finding { return lint.Certificates(y.files, y.uses, y.now) }
 
 // causes returns what is left of the findings, and fails where one names no rule
@@ -198,4 +201,83 @@ func show(findings []lint.Finding) string {
 		fmt.Fprintf(&b, "\n  %s [%s] %s:%d %s\n    %s\n    -> %s", f.Rule, f.Subject, f.File, f.Line, f.Object, f.Problem, f.Mend)
 	}
 	return b.String()
+}
+
+// TestCertificatesStandWhereTheyAreUsed: what a config has to change is told with
+// its line, and what is wrong with a file with the file.
+func TestCertificatesStandWhereTheyAreUsed(t *testing.T) {
+	y, a := sound(t)
+	y.use(lint.Registry, lint.ServerCert).Names = []string{"registry", "build.lan", "10.1.2.3"}
+	y.use(lint.Registry, lint.ServerKey).Path = "registry/gone.key"
+	y.file("buildkit/server.key").Mode = 0o644
+	y.put("ca/ca.crt", a.servers.Twin(t).Trust().PEM())
+	type place struct {
+		rule    string
+		subject lint.Subject
+		file    string
+		line    int
+		object  string
+	}
+	want := []place{
+		{"certs.missing", lint.Registry, "config.yml", 8, "http.tls.key"},
+		{"certs.same-subject", lint.Registry, "buildkitd.toml", 12, `registry."registry:5000".ca[0]`},
+		{"certs.names", lint.Registry, "config.yml", 7, "http.tls.certificate"},
+		{"certs.key-mode", lint.Builder, "buildkit/server.key", 0, ""},
+	}
+	var got []place
+	for _, f := range y.causes(t) {
+		got = append(got, place{f.Rule, f.Subject, f.File, f.Line, f.Object})
+		if f.Rule == "certs.names" && !strings.Contains(f.Problem, "(registry/registry.crt) is not valid for build.lan, 10.1.2.3: clients") {
+			t.Errorf("not all names: %s", f.Problem)
+		}
+		if f.Rule == "certs.names" && !strings.Contains(f.Mend, "DNS:localhost,DNS:registry,IP:127.0.0.1,DNS:build.lan,IP:10.1.2.3") {
+			t.Errorf("the names that were there are lost: %s", f.Mend)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// TestCertificatesOfLists: the files of one list are judged together, and each list
+// by itself.
+func TestCertificatesOfLists(t *testing.T) {
+	y, a := sound(t)
+	y.put("ca/old.crt", a.clients.Trust().PEM())
+	y.use(lint.Registry, lint.ServerCert).Trust = []string{"ca/ca.crt", "ca/old.crt"}
+	y.uses = append(y.uses, lint.Used{Subject: lint.Registry, Use: lint.TrustCA, Path: "ca/old.crt", Reader: 0, File: "buildkitd.toml", Line: 12, Object: `registry."registry:5000".ca[1]`})
+	if got := y.causes(t); len(got) > 0 {
+		t.Errorf("one list:%s", show(got))
+	}
+	whole := y.file("ca/ca.crt").Data
+	y.file("ca/ca.crt").Data = der(whole) // what else is wrong is not known then
+	if got := y.causes(t); !slices.Equal(ids(got), []string{"certs.not-pem"}) {
+		t.Errorf("one list, half of it spoiled:%s", show(got))
+	}
+	y.file("ca/ca.crt").Data = whole
+	y.uses[len(y.uses)-1].Object = `registry."localhost:5005".ca[0]`
+	if got := y.causes(t); !slices.Equal(ids(got), []string{"certs.chain"}) || got[0].Object != `registry."localhost:5005".ca[0]` {
+		t.Errorf("two lists:%s", show(got))
+	}
+}
+
+// TestCertificatesOfBoth: a file that both daemons use is one finding about none
+// of them alone.
+func TestCertificatesOfBoth(t *testing.T) {
+	y, a := sound(t)
+	expired := a.servers.ExpiredServer(t, "registry", "localhost", "127.0.0.1", "buildkit")
+	y.serve(t, expired)
+	y.put("buildkit/server.crt", nil)
+	for _, u := range []lint.Use{lint.ServerCert, lint.ServerKey} {
+		y.use(lint.Builder, u).Path, y.use(lint.Builder, u).Pair = y.use(lint.Registry, u).Path, y.use(lint.Registry, u).Pair
+	}
+	got := y.causes(t)
+	if !slices.Equal(ids(got), []string{"certs.expired"}) || got[0].Subject != "" {
+		t.Error(show(got))
+	}
+	y.put(y.use(lint.Registry, lint.ServerCert).Path, nil)
+	got = y.causes(t)
+	if !slices.Equal(ids(got), []string{"certs.not-pem"}) || got[0].Subject != "" {
+		t.Error(show(got))
+	}
 }

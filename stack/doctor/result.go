@@ -1,0 +1,177 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/certyard/certyard/stack/lint"
+)
+
+// Group is what a rule is about.
+type Group string
+
+// The groups, in the order in which they are reported.
+const (
+	Files        Group = "files"
+	Certificates Group = "certificates"
+	Docker       Group = "docker"
+	Running      Group = "running"
+	Probes       Group = "probes"
+)
+
+// Groups returns all groups in their order.
+func Groups() []Group { return []Group{Files, Certificates, Docker, Running, Probes} }
+
+// groupOf returns the group of a rule, by the first part of its ID.
+func groupOf(id string) Group {
+	switch part, _, _ := strings.Cut(id, "."); part {
+	case "certs":
+		return Certificates
+	case "docker":
+		return Docker
+	case "running":
+		return Running
+	case "probe":
+		return Probes
+	default:
+		return Files
+	}
+}
+
+// Looked is something that was looked at.
+type Looked struct {
+	Group Group  `json:"group"`
+	What  string `json:"what"` // a file, a container or an address
+}
+
+// Outcome is how a rule fared.
+type Outcome string
+
+// The outcomes of a rule.
+const (
+	Holds    Outcome = "holds"
+	Broken   Outcome = "broken"
+	Skipped  Outcome = "skipped"  // not judged, because another rule is broken
+	NotAsked Outcome = "not-seen" // there was nothing to judge it by
+)
+
+// Checked is a rule and how it fared.
+type Checked struct {
+	lint.Rule
+	Group   Group   `json:"group"`
+	Outcome Outcome `json:"outcome"`
+	Because string  `json:"because,omitempty"` // the rule that is broken, when it was skipped
+}
+
+// Result is what an examination found. It is the document of doctor --json.
+type Result struct {
+	Looked   []Looked       `json:"looked"`
+	Findings []lint.Finding `json:"findings"` // errors before warnings, causes first
+	Checks   []Checked      `json:"checks"`   // all rules, in their order
+}
+
+// Count returns how many rules of a group hold, and how many were judged.
+func (r Result) Count(g Group) (held, judged int) {
+	for _, c := range r.Checks {
+		if c.Group != g || c.Outcome == NotAsked {
+			continue
+		}
+		judged++
+		if c.Outcome == Holds {
+			held++
+		}
+	}
+	return held, judged
+}
+
+// Worst returns the severity of the worst finding, "" when there is none.
+func (r Result) Worst() lint.Severity {
+	if len(r.Findings) == 0 {
+		return ""
+	}
+	return r.Severity(r.Findings[0])
+}
+
+// Severity returns how bad a finding is.
+func (r Result) Severity(f lint.Finding) lint.Severity { return r.rule(f.Rule).Severity }
+
+// Mend returns what to do about a finding.
+func (r Result) Mend(f lint.Finding) string {
+	if f.Mend != "" {
+		return f.Mend
+	}
+	return r.rule(f.Rule).Hint
+}
+
+// Rule returns the rule with an ID; the zero value when there is none.
+func (r Result) rule(id string) lint.Rule {
+	for _, c := range r.Checks {
+		if c.ID == id {
+			return c.Rule
+		}
+	}
+	return lint.Rule{}
+}
+
+// result draws the conclusions.
+func (p *patient) result() Result {
+	rules := Rules()
+	findings, skipped := lint.Causes(rules, p.findings)
+	r := Result{Looked: p.looked, Findings: findings, Checks: []Checked{}}
+	if r.Looked == nil {
+		r.Looked = []Looked{}
+	}
+	if findings == nil {
+		r.Findings = []lint.Finding{} // in JSON an empty list is [], not null
+	}
+	for _, rule := range rules {
+		r.Checks = append(r.Checks, p.checked(rule, findings, skipped))
+	}
+	slices.SortStableFunc(r.Findings, func(a, b lint.Finding) int {
+		return rank(r.Severity(a)) - rank(r.Severity(b))
+	})
+	return r
+}
+
+func rank(s lint.Severity) int {
+	if s == lint.Error {
+		return 0
+	}
+	return 1
+}
+
+// hiddenBy returns a broken rule that keeps another one from being judged as a
+// whole: something that it is about could not be looked at. "" is none.
+func hiddenBy(findings []lint.Finding, id string) string {
+	for _, f := range findings {
+		for _, hidden := range hides()[f.Rule] {
+			if f.Rule != id && strings.HasPrefix(id, hidden) {
+				return f.Rule
+			}
+		}
+	}
+	return ""
+}
+
+// checked says how a rule fared. A rule that is broken for one daemon and was not
+// judged for another is broken.
+func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lint.Skip) Checked {
+	c := Checked{Rule: rule, Group: groupOf(rule.ID), Outcome: NotAsked}
+	if p.judged[rule.ID] {
+		c.Outcome = Holds
+	}
+	for _, s := range skipped {
+		if s.Rule == rule.ID {
+			c.Outcome, c.Because = Skipped, s.Because
+		}
+	}
+	if because := hiddenBy(findings, rule.ID); because != "" && c.Outcome != Skipped {
+		c.Outcome, c.Because = Skipped, because
+	}
+	for _, f := range findings {
+		if f.Rule == rule.ID {
+			c.Outcome, c.Because = Broken, ""
+		}
+	}
+	return c
+}

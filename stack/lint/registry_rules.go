@@ -1,0 +1,131 @@
+package lint
+
+// RegistryRules returns the rules about a registry's config.yml and its htpasswd
+// file, causes first.
+func RegistryRules() []Rule {
+	var out []Rule
+	for _, r := range registryRules() {
+		out = append(out, r.Rule)
+	}
+	return append(out, HtpasswdRules()...)
+}
+
+// registryRule is a rule and how a config is judged by it; no check when the
+// reader of the file finds it.
+type registryRule struct {
+	Rule
+	check func(r *RegistryConfig, add func(path, problem, mend string, edits ...Edit))
+}
+
+func registryRules() []registryRule {
+	return []registryRule{
+		{Rule{ID: "registry.syntax", Title: "the registry can read its config", Severity: Error,
+			Proves: "the registry starts with this file, as far as the file can tell",
+			Hint:   "correct the line; the registry's configuration reference has every key and its values",
+			Source: "distribution v3.1.2 configuration/configuration.go, decoded by its own types"}, nil},
+		{Rule{ID: "registry.environment-value", Title: "REGISTRY_ variables fit what they set", Severity: Error,
+			Proves: "the registry starts with this environment",
+			Hint:   "variables that start with REGISTRY_ belong to the registry itself: give those of its clients other names, or another file",
+			Source: "distribution v3.1.2 configuration/parser.go:133-143"}, nil},
+		{Rule{ID: "registry.storage-driver", Title: "one storage driver, that the registry has", Severity: Error,
+			Proves: "the registry finds its storage driver",
+			Hint:   "name one of " + storageNames(),
+			Source: "distribution v3.1.2 cmd/registry/main.go:6-18 and configuration/configuration.go, Storage.Type"}, checkStorage},
+		{Rule{ID: "registry.auth-kind", Title: "one kind of auth, that the registry has", Severity: Error,
+			Proves: "the registry finds its kind of auth",
+			Hint:   "name one of htpasswd, token",
+			Source: "distribution v3.1.2 registry/handlers/app.go:348-357 and cmd/registry/main.go:6-18"}, checkAuthKind},
+		{Rule{ID: "registry.htpasswd-options", Title: "htpasswd auth has a realm and a path", Severity: Error,
+			Proves: "the registry starts with its htpasswd auth",
+			Hint:   "set auth.htpasswd.realm, to any text, and auth.htpasswd.path",
+			Source: "distribution v3.1.2 registry/auth/htpasswd/access.go:45-58"}, checkHtpasswdOptions},
+		{Rule{ID: "registry.environment-off", Title: "the environment leaves TLS and auth on", Severity: Error,
+			Proves: "what the file says about TLS and auth holds in the container",
+			Hint:   "take the variable out of the container's environment",
+			Source: "distribution v3.1.2 configuration/parser.go:133-143"}, checkTakenAway},
+		{Rule{ID: "registry.environment-unknown", Title: "the registry takes every REGISTRY_ variable", Severity: Warning,
+			Proves: "no REGISTRY_ variable is passed over",
+			Hint:   "a variable is REGISTRY_ and the key's path in capitals, joined by _",
+			Source: "distribution v3.1.2 configuration/parser.go:229-233"}, nil},
+		{Rule{ID: "registry.unknown-key", Title: "the registry knows every key", Severity: Error,
+			Proves: "nothing in the file is dropped",
+			Hint:   "correct the key, or take it out",
+			Source: "distribution v3.1.2 configuration/parser.go:129: it does not decode strictly"}, nil},
+		{Rule{ID: "registry.duplicate-key", Title: "a key stands once", Severity: Warning,
+			Proves: "no key replaces an earlier one",
+			Hint:   "leave the one that is meant",
+			Source: "go.yaml.in/yaml/v2, which distribution v3.1.2 decodes with: the last of equal keys counts"}, nil},
+		{Rule{ID: "registry.tls-pair", Title: "TLS has a certificate and its key", Severity: Error, Needs: []string{"registry.environment-off"},
+			Proves: "http.tls is whole",
+			Hint:   "set http.tls.certificate and http.tls.key, both",
+			Source: "distribution v3.1.2 registry/registry.go:235, 279-283"}, checkPair},
+		{Rule{ID: "registry.letsencrypt", Title: "letsencrypt stands alone and is whole", Severity: Error, Needs: []string{"registry.tls-pair"},
+			Proves: "certificates come from one place",
+			Hint:   "either http.tls.certificate and key, or http.tls.letsencrypt with cachefile, email and hosts",
+			Source: "distribution v3.1.2 registry/registry.go:235, 265-278"}, checkLetsEncrypt},
+		{Rule{ID: "registry.plain-http", Title: "the registry speaks TLS", Severity: Error,
+			Needs:  []string{"registry.environment-off", "registry.tls-pair", "registry.letsencrypt"},
+			Proves: "passwords and images do not travel in clear",
+			Hint:   "set http.tls.certificate and http.tls.key",
+			Source: "distribution v3.1.2 registry/registry.go:235, 321-323"}, checkPlain},
+		{Rule{ID: "registry.plain-behind-proxy", Title: "TLS reaches the registry", Severity: Warning,
+			Needs:  []string{"registry.environment-off", "registry.tls-pair", "registry.letsencrypt"},
+			Proves: "nothing between the proxy and the registry can read along",
+			Hint:   "keep the registry on a network that only the proxy shares, or on a unix socket (http.net: unix)",
+			Source: "distribution v3.1.2 registry/registry.go:235, 321-323"}, checkPlainBehind},
+		{Rule{ID: "registry.minimum-tls", Title: "the lowest TLS version is one that the registry has", Severity: Error,
+			Proves: "the registry starts with its TLS settings",
+			Hint:   "write tls1.2 or tls1.3; older ones are gone",
+			Source: "distribution v3.1.2 registry/registry.go:74-77, 236-242"}, checkMinimum},
+		{Rule{ID: "registry.cipher-suite", Title: "the registry has every cipher suite that is named", Severity: Error,
+			Proves: "the registry starts with its cipher suites",
+			Hint:   "leave http.tls.ciphersuites out: its own choice is good",
+			Source: "distribution v3.1.2 registry/registry.go:34-57, 191-204"}, checkCiphers},
+		{Rule{ID: "registry.clientauth-ignored", Title: "client certificates are asked for with a CA", Severity: Error, Needs: []string{"registry.plain-http"},
+			Proves: "http.tls.clientauth is in force",
+			Hint:   "set http.tls.clientcas to the CA of the clients, or take clientauth out",
+			Source: "distribution v3.1.2 registry/registry.go:286-317"}, checkClientAuth},
+		{Rule{ID: "registry.clientauth-lax", Title: "a client certificate is verified, and needed", Severity: Warning,
+			Proves: "nobody comes in without a certificate of the client CA",
+			Hint:   "leave http.tls.clientauth out, or write require-and-verify-client-cert",
+			Source: "distribution v3.1.2 registry/registry.go:80-85, and Go's crypto/tls ClientAuthType"}, checkLax},
+		{Rule{ID: "registry.clients-need-certificates", Title: "every client of the registry has a certificate", Severity: Warning,
+			Proves: "clients need no certificate",
+			Hint: "give it to each: [[registry.\"HOST\".keypair]] in buildkitd.toml, and /etc/docker/certs.d/HOST/client.cert and client.key for docker; " +
+				"what speaks to a loopback name with docker cannot have one",
+			Source: "distribution v3.1.2 registry/registry.go:286-316"}, checkClientsNeed},
+		{Rule{ID: "registry.no-auth", Title: "the registry asks who somebody is", Severity: Warning, Needs: []string{"registry.environment-off"},
+			Proves: "only known users pull and push",
+			Hint:   "set auth.htpasswd.realm and path, or keep the port on loopback",
+			Source: "distribution v3.1.2 registry/handlers/app.go:348-357"}, checkAuth},
+		{Rule{ID: "registry.htpasswd-missing", Title: "the htpasswd file is there", Severity: Error,
+			Proves: "the users are those of the file",
+			Hint: "make the file before the registry starts: where it is missing the registry makes one with a user \"docker\" and writes its password to the log, " +
+				"or does not start when the directory is read-only",
+			Source: "distribution v3.1.2 registry/auth/htpasswd/access.go:133-166"}, nil},
+		{Rule{ID: "registry.secret", Title: "http.secret is fixed", Severity: Warning,
+			Proves: "an upload goes on after the registry was restarted",
+			Hint:   "set http.secret to a long random text, in the file: 32 bytes from a random source, as \"openssl rand -hex 32\" prints",
+			Source: "distribution v3.1.2 registry/handlers/app.go:681-692"}, checkSecret},
+		{Rule{ID: "registry.draintimeout", Title: "the registry ends what it has begun when it is stopped", Severity: Warning,
+			Proves: "a stop lets uploads and downloads end",
+			Hint:   "set http.draintimeout, as 60s, and let the container's stop_grace_period be longer",
+			Source: "distribution v3.1.2 registry/registry.go:325-348"}, checkDrain},
+		{Rule{ID: "registry.debug-open", Title: "the debug server listens on loopback only", Severity: Warning,
+			Proves: "profiles, variables and metrics are not served to others",
+			Hint:   "take http.debug out, or let its addr be on localhost",
+			Source: "distribution v3.1.2 registry/registry.go:359-380: plain HTTP, no auth, net/http/pprof"}, checkDebug},
+		{Rule{ID: "registry.host-scheme", Title: "http.host names the address that clients use", Severity: Error,
+			Proves: "uploads are sent on to an address that answers",
+			Hint:   "write https:// and the host, or leave http.host out",
+			Source: "distribution v3.1.2 registry/handlers/app.go:181-186, 859-866"}, checkHost},
+		{Rule{ID: "registry.relative-urls", Title: "clients are sent on to https", Severity: Warning,
+			Proves: "uploads go on at the address that they began at",
+			Hint:   "set http.relativeurls: true",
+			Source: "distribution v3.1.2 registry/api/v2/urls.go:47-95"}, checkRelative},
+		{Rule{ID: "registry.proxy-roots", Title: "a pull-through cache trusts the registry behind it", Severity: Warning,
+			Proves: "proxy.remoteurl has a certificate that the image's own CAs may know",
+			Hint:   "no key names a CA for it: mount the CA and set SSL_CERT_FILE in the registry's environment, to a file that holds every CA it needs",
+			Source: "distribution v3.1.2 registry/proxy/proxyregistry.go:164-179"}, checkProxyRoots},
+	}
+}
