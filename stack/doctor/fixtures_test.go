@@ -375,6 +375,7 @@ auth:
 // TestHealthy: on no style there is a false alarm, and the warnings are those that
 // it deserves.
 func TestHealthy(t *testing.T) {
+	t.Parallel()
 	for _, s := range sites(t) {
 		r := s.examined(t)
 		if got := rulesOf(r, lint.Error); len(got) > 0 {

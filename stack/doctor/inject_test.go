@@ -395,3 +395,6 @@ func later(d time.Duration) injection {
 // alone keeps another fault away from a file that is left as it is, where the two
 // would be none.
 func alone(role string) injection { return func(s *site) error { return s.take(role) } }
+
+// about is alone for what is in several files.
+func about(what string) injection { return func(s *site) error { return s.takePath(what) } }

@@ -19,6 +19,7 @@ const everyPair = 31
 // TestPairs makes two faults at once, in each style: the first finding is one of
 // the two causes, and the other one is told too, or left out because of the first.
 func TestPairs(t *testing.T) {
+	t.Parallel()
 	step := everyPair
 	if os.Getenv(allFaults) == "full" {
 		step = 1
