@@ -372,7 +372,7 @@ func certificateFaults() []fault {
 		{rule: "certs.usage", name: "a server's certificate for a client", places: []place{in("mkcert", signed("client.crt", forServers))}},
 		{rule: "certs.order", name: "the CA in front of the certificate", places: []place{in("env", changed("registry.crt", upsideDown))}},
 		{rule: "certs.missing-intermediate", name: "the CA in between is not sent along", places: []place{
-			in("env", changed("registry.crt", leafAlone))}, guessed: []string{"certs.chain"}},
+			in("env", all(about("who signs the CA in between"), changed("registry.crt", leafAlone)))}, guessed: []string{"certs.chain"}},
 		{rule: "certs.refused-key", name: "a key on a curve that TLS does not take", places: []place{
 			in("cheat env flags rootless", newPair("registry.crt", "registry.key", elliptic.P224()))}},
 		{rule: "certs.too-long", name: "a certificate for ten years", places: []place{
@@ -418,9 +418,9 @@ func authorityFaults() []fault {
 				c.NotBefore, c.NotAfter = time.Now().Add(-days(400)), time.Now().Add(-days(2))
 			}))}},
 		{rule: "certs.not-a-ca", name: "a CA without CA:TRUE", places: []place{
-			in("theirs", signed("trust", func(c *x509.Certificate) {
+			in("theirs", all(about("who signs the CA in between"), signed("trust", func(c *x509.Certificate) {
 				c.IsCA, c.MaxPathLen, c.MaxPathLenZero, c.KeyUsage = false, -1, false, x509.KeyUsageDigitalSignature
-			}))}, guessed: []string{"certs.chain", "certs.no-san"}},
+			})))}, guessed: []string{"certs.chain", "certs.no-san"}},
 		{rule: "certs.constraints", name: "a CA for another domain", places: []place{
 			in("theirs", signed("trust", onlyOf("example.com")))}},
 		{rule: "certs.ca-usage", name: "a CA for clients alone", places: []place{
