@@ -147,8 +147,10 @@ func (b board) refusal(l leaf, t trust, at time.Time, err error) []Finding {
 	case below.CheckSignatureFrom(ca) != nil:
 		return []Finding{l.in("certs.not-a-ca", ca, fmt.Sprintf("%s was signed by %s, which may sign nobody: it says %s; %s", title(below, l.Path), name(ca), signingLack(ca), l.refused(err)),
 			"make the CA anew with basicConstraints=critical,CA:TRUE and keyUsage=keyCertSign,cRLSign, and then what it has signed")}
-	case at.After(ca.NotAfter) || at.Before(ca.NotBefore):
+	case within(ca, b.now) != b.now:
 		return []Finding{caEnded(t.Used, ca, b.now)}
+	case within(ca, at) != at:
+		return nil // the leaf and its CA were never valid together, and its own dates are judged elsewhere
 	}
 	return []Finding{t.at("certs.chain", fmt.Sprintf("%s is not accepted by who trusts %s: %s", l.title(), t.files(), l.refused(err)), mendTrust(t))}
 }
