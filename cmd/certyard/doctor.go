@@ -167,15 +167,16 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 	if err != nil {
 		return t, "", nil, err
 	}
-	s, err := lifecycle.GetStatus(c.Context, d, errNotSeen)
+	s, changed, err := lifecycle.GetRecord(d)
 	if _, none := errors.AsType[*lifecycle.NoStackError](err); none {
 		err = &noPatientError{err}
 	}
 	if err != nil {
 		return t, "", nil, err
 	}
-	own := doctor.NewOwn(s.Spec, s.Facts, s.Dir)
-	own.Changed = s.Changed
+	dir := d.Store.Root()
+	own := doctor.NewOwn(s.Spec, s.Facts, dir)
+	own.Changed = changed
 	if s.Rotation != nil {
 		own.Open = string(s.Rotation.Phase)
 	}
@@ -190,14 +191,14 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 		if d.Override != "" {
 			files = append(files, d.Override)
 		}
-		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: s.Dir, Files: files})
+		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: dir, Files: files})
 	}
 	done = func() {}
 	if !c.Bool("files-only") {
 		done = a.doctorEngine(c.Context, deps)
 	}
-	t = doctor.Target{Own: own, Compose: filepath.Join(s.Dir, stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
-	return t, "stack \"" + name + "\" in " + a.ui.path(s.Dir), done, nil
+	t = doctor.Target{Own: own, Compose: filepath.Join(dir, stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
+	return t, "stack \"" + name + "\" in " + a.ui.path(dir), done, nil
 }
 
 // verdict turns what was found into the exit status.

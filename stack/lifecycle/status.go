@@ -74,12 +74,8 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation,
 		// In JSON an empty list is [], not null.
 		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
-	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
-		changed, _, err := drifted(d.Store, *p.state, hop)
-		if err != nil {
-			return s, err
-		}
-		s.Changed = append(s.Changed, changed...)
+	if s.Changed, err = changed(d.Store, *p.state); err != nil {
+		return s, err
 	}
 	if s.Due, err = due(p, d.Now()); err != nil {
 		return s, err
@@ -106,6 +102,31 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 		s.Containers = containerStatus(s.Spec.Serve.Services(), containers)
 	}
 	return s, nil
+}
+
+// GetRecord returns the record of a stack, and which files are not as it has them.
+// It judges no certificate, so that there is an answer for a stack whose
+// certificates are broken too.
+func GetRecord(d Deps) (stack.State, []string, error) {
+	p, err := recorded(d.Store)
+	if err != nil {
+		return stack.State{}, nil, err
+	}
+	files, err := changed(d.Store, *p.state)
+	return *p.state, files, err
+}
+
+// changed lists the files that are not as they were written.
+func changed(store Store, s stack.State) ([]string, error) {
+	out := []string{}
+	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
+		files, _, err := drifted(store, s, hop)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, files...)
+	}
+	return out, nil
 }
 
 // due lists the certificates that the recorded spec wants issued, renewed or
