@@ -140,12 +140,21 @@ func rank(s lint.Severity) int {
 	return 1
 }
 
+// needsEngine reports whether a rule was not judged for want of an engine that
+// answers.
+func (p *patient) needsEngine(rule lint.Rule) bool {
+	return p.broken(ruleEngine, "") && (slices.Contains(rule.Needs, ruleEngine) || slices.Contains(rule.Needs, ruleState))
+}
+
 // checked says how a rule fared. A rule that is broken for one daemon and was not
 // judged for another is broken.
 func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lint.Skip) Checked {
 	c := Checked{Rule: rule, Group: groupOf(rule.ID), Outcome: NotAsked}
 	if p.judged[rule.ID] {
 		c.Outcome = Holds
+	}
+	if c.Outcome == NotAsked && p.needsEngine(rule) {
+		c.Outcome, c.Because = Skipped, ruleEngine
 	}
 	for _, s := range skipped {
 		if s.Rule == rule.ID {

@@ -68,10 +68,15 @@ func (p *patient) mounted(file string) bool {
 	return false
 }
 
-// guess adds what files are for that no config names.
+// guess adds what files are for that no config names. Whom a client's certificate
+// has to satisfy, the builder's config knows better.
 func (p *patient) guess() {
+	accepted := pathsOf(p.uses, lint.Builder, lint.ClientCA)
 	for _, u := range lint.Guess(p.certs, map[lint.Subject][]string{lint.Registry: p.registryNames(), lint.Builder: p.builderNames()}) {
 		if !slices.ContainsFunc(p.uses, func(have lint.Used) bool { return have.Path == u.Path && have.Use == u.Use }) {
+			if u.Use == lint.ClientCert && u.Subject == lint.Builder && len(accepted) > 0 {
+				u.Trust = accepted
+			}
 			p.uses = append(p.uses, u)
 		}
 	}

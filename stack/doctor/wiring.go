@@ -44,8 +44,12 @@ func (p *patient) clientAuth() bool {
 
 // sectionFinding is about a section of buildkitd.toml.
 func (p *patient) sectionFinding(rule, host, key, problem, mend string) {
+	subject := lint.Builder
+	if rule == ruleScheme {
+		subject = "" // either of them may be the one that is wrong
+	}
 	p.findings = append(p.findings, lint.Finding{
-		Rule: rule, Subject: lint.Builder, File: p.toml, Line: p.buildkitd.Line("registry", host, key),
+		Rule: rule, Subject: subject, File: p.toml, Line: p.buildkitd.Line("registry", host, key),
 		Object: `registry."` + host + `"`, Problem: problem, Mend: mend,
 	})
 }
@@ -102,7 +106,7 @@ func (p *patient) registryPort() string {
 // sharesNetwork reports whether the builder's localhost is the registry's, or the
 // host's where the registry is published.
 func (p *patient) sharesNetwork() bool {
-	return p.compose.Builder != nil && p.compose.Builder.Networks != ""
+	return p.compose.Builder != nil && p.compose.Builder.NetworkMode != ""
 }
 
 // judgeSchemes holds what the builder speaks against what the registry speaks.
