@@ -40,6 +40,7 @@ type Container struct {
 	Ports             []Port    // while it runs
 	WorkingDir        string    // the project directory that it was started from
 	Labels            map[string]string
+	Restarts          int     // how often the engine has started it again because it had ended
 	PID               int     // of its first process, as the engine's machine counts; 0 while it does not run
 	User              string  // what it runs as, as "65532:65532"; "" is root
 	Mounts            []Mount // by target
@@ -71,7 +72,8 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]Container, e
 
 // Labelled returns the containers of all projects that have a label, in any state,
 // by project, service and name. What needs a request for each of them is left out:
-// Health, ExitCode, Error, Started, PID, User and Mounts.
+// Health, ExitCode, Error, Started, Restarts, PID,
+// User and Mounts.
 func (e *Engine) Labelled(ctx context.Context, label string) ([]Container, error) {
 	out, err := e.listBy(ctx, label)
 	if err != nil {
@@ -146,7 +148,7 @@ func (e *Engine) inspect(ctx context.Context, c *Container) error {
 		return err
 	}
 	state := result.Container.State
-	c.PID = state.Pid
+	c.PID, c.Restarts = state.Pid, result.Container.RestartCount
 	if result.Container.Config != nil {
 		c.User = result.Container.Config.User
 	}

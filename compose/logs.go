@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/docker/compose/v5/pkg/api"
 )
@@ -15,6 +16,7 @@ type LogOptions struct {
 	Follow     bool     // go on until the context ends or every container has stopped
 	Tail       string   // a number of lines from the end, or "all", as empty does
 	Timestamps bool
+	Since      time.Time // what was written before is left out, unless it is zero
 	Out        io.Writer
 }
 
@@ -29,9 +31,13 @@ func (e *Engine) Logs(ctx context.Context, project string, o LogOptions) error {
 	if tail == "" {
 		tail = "all"
 	}
+	var since string
+	if !o.Since.IsZero() {
+		since = o.Since.UTC().Format(time.RFC3339Nano)
+	}
 	lines := &lineWriter{out: o.Out}
 	err = engine.Logs(ctx, project, lines, api.LogOptions{
-		Services: o.Services, Follow: o.Follow, Tail: tail, Timestamps: o.Timestamps,
+		Services: o.Services, Follow: o.Follow, Tail: tail, Since: since, Timestamps: o.Timestamps,
 	})
 	if err == nil {
 		err = lines.err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // logLine follows the logs until a line with the text arrives.
@@ -56,6 +57,9 @@ func TestIntegrationLogs(t *testing.T) {
 	}
 	if got, want := read(LogOptions{Services: []string{"b"}, Tail: "1"}), "b-1          | ready\n"; got != want {
 		t.Errorf("the last line of b is %q, want %q", got, want)
+	}
+	if got := read(LogOptions{Since: time.Now().Add(time.Hour)}); got != "" {
+		t.Errorf("the logs of the future are %q", got)
 	}
 	if got := read(LogOptions{}); strings.Count(got, "\n") != 4 {
 		t.Errorf("all logs are %q, want four lines", got)

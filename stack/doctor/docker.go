@@ -195,11 +195,14 @@ func (p *patient) buildx() (out []lint.Finding) {
 func (p *patient) buildxProblem(driver string, n buildxNode) string {
 	if leaf := p.leaf(lint.Builder); driver == "remote" && leaf != nil && p.isBuilder(n.Endpoint) {
 		file := n.DriverOpts["cacert"]
+		if file == "" {
+			return "it has no cacert, and the builder speaks TLS: buildx connects without TLS and ends with \"context deadline exceeded\", or refuses the other TLS options"
+		}
 		data, err := readFile(file)
-		if file != "" && err != nil {
+		if err != nil {
 			return fmt.Sprintf("its cacert %s cannot be read: %s", file, cause(err))
 		}
-		if found, err := pki.ParseContents(data); file != "" && (err != nil || !signs(found.Certs, leaf)) {
+		if found, err := pki.ParseContents(data); err != nil || !signs(found.Certs, leaf) {
 			return fmt.Sprintf("its cacert %s did not sign the builder's certificate: it ends with \"context deadline exceeded\", which hides \"certificate signed by unknown authority\"", file)
 		}
 	}

@@ -69,7 +69,7 @@ func Examine(ctx context.Context, d Deps, t Target) (Result, error) {
 	p := &patient{Deps: d, target: t, now: d.Now(), judged: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
 		p.askEngine, p.lookAtCompose, p.lookAtBuildkitd, p.lookAtRegistry, p.lookAtCertificates,
-		p.lookAtContainers, p.probe, p.lookAtDocker, p.lookAtLogs,
+		p.lookAtContainers, p.lookAtMade, p.probe, p.lookAtDocker, p.lookAtLogs,
 	} {
 		if err := step(ctx); err != nil {
 			return Result{}, err
@@ -96,6 +96,7 @@ type patient struct {
 	buildkitd  *lint.Buildkitd
 	registry   *lint.RegistryConfig
 	toml, yml  string // their files on this machine
+	strange    string // an htpasswd file that the registry may have made itself
 	uses       []lint.Used
 	certs      []lint.CertFile
 	info       *compose.Info

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/certyard/certyard/stack/lint"
 )
@@ -46,7 +49,11 @@ func (p *patient) missingSources() (out []lint.Finding) {
 	if !p.local() {
 		return nil
 	}
-	for subject, s := range p.services() {
+	for _, subject := range subjects() {
+		s := p.services()[subject]
+		if s == nil {
+			continue
+		}
 		for _, m := range s.Mounts {
 			if m.Type != "bind" || exists(m.Source) {
 				continue
@@ -60,6 +67,9 @@ func (p *patient) missingSources() (out []lint.Finding) {
 	}
 	return out
 }
+
+// subjects are the daemons, in the order in which they are reported.
+func subjects() []lint.Subject { return []lint.Subject{lint.Registry, lint.Builder} }
 
 // services returns the services that were found, by what they are.
 func (p *patient) services() map[lint.Subject]*lint.Service {
@@ -175,7 +185,8 @@ func (p *patient) config(named, flag string, s *lint.Service, inside func(lint.S
 	p.judge([]string{ruleConfig})
 	host, ok := s.HostPath(inside(*s))
 	if !ok {
-		return "", nil, nil // whether it has to be mounted is a rule of lint
+		p.elsewhere(s, inside(*s))
+		return "", nil, nil
 	}
 	data, err := readFile(host)
 	if err != nil {
@@ -187,6 +198,23 @@ func (p *patient) config(named, flag string, s *lint.Service, inside func(lint.S
 		return host, nil, nil
 	}
 	return host, nonNil(data), nil
+}
+
+// elsewhere finds the config in a directory that is mounted where the daemon does
+// not look. What the compose file alone tells of that is a rule of lint.
+func (p *patient) elsewhere(s *lint.Service, inside string) {
+	for _, m := range s.Mounts {
+		file := filepath.Join(m.Source, filepath.Base(inside))
+		if m.Type != "bind" || p.broken(ruleMount, p.subject(s)) || !exists(file) {
+			continue
+		}
+		at := path.Join(m.Target, path.Base(inside))
+		p.judge(nil, lint.Finding{
+			Rule: ruleMount, Subject: p.subject(s), File: p.target.Compose, Line: m.Line, Object: s.Name,
+			Problem: fmt.Sprintf("%s is in the container as %s, and the daemon reads %s: it runs without what is written there, without TLS too", file, at, inside),
+			Mend:    fmt.Sprintf("mount it there, or name %s in the command", at),
+		})
+	}
 }
 
 // nonNil keeps an empty file apart from none.
@@ -205,9 +233,9 @@ func (p *patient) subject(s *lint.Service) lint.Subject {
 }
 
 func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err.Error()
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err.Error()
 	}
 	return err.Error()
 }
@@ -237,5 +265,8 @@ func (p *patient) lookAtPasswords() {
 		return
 	}
 	p.saw(Files, file)
+	if user, _, _ := strings.Cut(string(data), ":"); user == "docker" && strings.Count(strings.TrimSpace(string(data)), "\n") == 0 {
+		p.strange = file
+	}
 	p.judge(append(ids(lint.HtpasswdRules()), ruleHtpasswd), lint.Htpasswd(file, data)...)
 }

@@ -24,7 +24,7 @@ var probes = []struct {
 	needs  []string
 	hint   string
 }{
-	{stack.ReasonUnreachable, "the daemons answer", []string{ruleState, "buildkitd.grpc-plain"}, "see that the container runs and that its port is published here"},
+	{stack.ReasonUnreachable, "the daemons answer", append(slices.Clone(startNeeds), "buildkitd.grpc-plain", "compose.config-mount"), "see that the container runs and that its port is published here"},
 	{stack.ReasonPlaintext, "the daemons speak TLS", []string{"buildkitd.grpc-plain", "buildkitd.unknown-key", "buildkitd.misplaced", "registry.plain-http", "registry.unknown-key", "compose.config-mount", "compose.builder-plain", ruleScheme}, "give the daemon its certificate and key, and start it again"},
 	{stack.ReasonStale, "the daemons serve the certificates of their files", nil, "restart the daemon when nobody builds"},
 	{stack.ReasonExpired, "the served certificates are valid now", []string{"certs.expired", "certs.not-yet-valid", "certs.ca-expired", ruleClock}, "renew the certificate"},
@@ -74,12 +74,13 @@ func (p *patient) probe(ctx context.Context) error {
 	}
 	p.lookAtServed(ctx)
 	report, err := p.prove(ctx)
-	if err != nil || len(report.Checks) == 0 {
-		return err
+	if err != nil {
+		p.judge(nil, lint.Finding{Rule: probePrefix + string(stack.ReasonUnexpected), Problem: "the proof cannot be made: " + err.Error()})
 	}
-	for _, r := range probeRules() {
-		p.judge([]string{r.ID})
+	if len(report.Checks) == 0 {
+		return ctx.Err()
 	}
+	p.judge(ids(probeRules()))
 	p.saw(Probes, fmt.Sprintf("%d checks", len(report.Checks)))
 	p.judge(nil, p.failed(report)...)
 	return nil
@@ -88,7 +89,7 @@ func (p *patient) probe(ctx context.Context) error {
 // failed returns one finding for each daemon and reason.
 func (p *patient) failed(report stack.Report) (out []lint.Finding) {
 	for _, c := range report.Failed() {
-		if p.forgiven(c) {
+		if p.forgiven(c, report.Checks) {
 			continue
 		}
 		id, subject := probePrefix+string(c.Reason), subjectOf(c.Hop)
@@ -111,18 +112,22 @@ func subjectOf(hop stack.Hop) lint.Subject {
 	}
 }
 
-// forgiven says which checks of somebody else's stack cannot hold: its password is
-// not known.
-func (p *patient) forgiven(c stack.Check) bool {
-	return p.target.Own == nil && c.Hop == stack.HopHostRegistry && c.Reason == stack.ReasonUnauthorized
+// forgiven says which checks of somebody else's registry cannot hold: its password
+// is not known, and where the first check shows that it asks for a certificate, then
+// none is at hand, and no question gets as far as a password.
+func (p *patient) forgiven(c stack.Check, all []stack.Check) bool {
+	if p.target.Own != nil || c.Hop != stack.HopHostRegistry {
+		return false
+	}
+	login := all[slices.IndexFunc(all, func(first stack.Check) bool { return first.Hop == c.Hop })]
+	closed := login.Reason == stack.ReasonUnauthorized && login.Evidence.HTTPStatus == 0
+	return c.Reason == stack.ReasonUnauthorized || closed && c.Reason == stack.ReasonUnexpected
 }
 
 func (p *patient) prove(ctx context.Context) (stack.Report, error) {
 	if o := p.target.Own; o != nil {
-		for _, service := range []lint.Subject{lint.Registry, lint.Builder} {
-			if c, ok := p.containers[service]; !ok || c.State != "running" {
-				return stack.Report{}, nil // there is nobody to ask
-			}
+		if p.containers == nil || p.broken(ruleState, "") {
+			return stack.Report{}, nil // there is nobody to ask
 		}
 		return o.Prove(ctx)
 	}
@@ -178,7 +183,7 @@ func (p *patient) live(subject lint.Subject) (stack.Endpoint, bool) {
 		e.Port, err = strconv.Atoi(port)
 		return e, err == nil
 	}
-	if port, ok := p.publishedPort(subject); ok {
+	if port, ok := p.publishedPort(subject); ok && !p.broken(ruleState, subject) {
 		e.Host, e.Port = "localhost", port
 		if p.info != nil && p.info.Host != "" {
 			e.Host = p.info.Host

@@ -141,6 +141,12 @@ func rank(s lint.Severity) int {
 	return 1
 }
 
+// needsEngine reports whether a rule was not judged for want of an engine that
+// answers.
+func (p *patient) needsEngine(rule lint.Rule) bool {
+	return p.broken(ruleEngine, "") && (slices.Contains(rule.Needs, ruleEngine) || slices.Contains(rule.Needs, ruleState))
+}
+
 // hiddenBy returns for rules a broken one that keeps them from being judged as a
 // whole: something that they are about could not be looked at.
 func hiddenBy(rules []lint.Rule, findings []lint.Finding) map[string]string {
@@ -163,6 +169,9 @@ func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lin
 	c := Checked{Rule: rule, Group: groupOf(rule.ID), Outcome: NotAsked}
 	if p.judged[rule.ID] {
 		c.Outcome = Holds
+	}
+	if c.Outcome == NotAsked && p.needsEngine(rule) {
+		c.Outcome, c.Because = Skipped, ruleEngine
 	}
 	for _, s := range skipped {
 		if s.Rule == rule.ID {

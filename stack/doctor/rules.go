@@ -18,6 +18,7 @@ const (
 	ruleKeyPair   = "wiring.keypair"
 	ruleChanged   = "own.changed"
 	ruleUnmounted = "wiring.unmounted"
+	ruleMount     = "compose.config-mount"      // lint has its row
 	ruleHtpasswd  = "registry.htpasswd-missing" // lint has its row
 
 	ruleEngine   = "docker.engine"
@@ -40,7 +41,7 @@ const (
 func Rules() []lint.Rule {
 	compose, open := composeRules()
 	return slices.Concat(engineRules(), wiringRules(), compose, lint.BuildkitdRules(), lint.RegistryRules(), open,
-		pathRules(), networkRules(), schemeRules(), lint.CertRules(), runningRules(), probeRules(), logRules())
+		pathRules(), networkRules(), schemeRules(), certRows(), runningRules(), probeRules(), logRules())
 }
 
 // composeRules returns the rules about the compose file, and apart from them those
@@ -101,11 +102,26 @@ func hides() map[string][]string {
 	return out
 }
 
+// certRows are lint's rules about certificates: with a clock that is wrong nothing
+// can be said of dates.
+func certRows() []lint.Rule {
+	rows := lint.CertRules()
+	for i, r := range rows {
+		if r.ID == "certs.expired" || r.ID == "certs.not-yet-valid" || r.ID == "certs.ca-expired" {
+			rows[i].Needs = append(r.Needs, ruleClock)
+		}
+	}
+	return rows
+}
+
 func engineRules() []lint.Rule {
 	return []lint.Rule{{
 		ID: ruleEngine, Title: "the Docker Engine answers", Severity: lint.Error,
 		Proves: "containers can be looked at", Hint: "start the Docker Engine, or name another one with --docker-host or --context",
 		Source: "Docker Engine API, GET /_ping",
+	}, {
+		ID: ruleClock, Title: "the engine's clock and the one here agree", Severity: lint.Error, Needs: []string{ruleEngine},
+		Proves: "certificates are judged at the same time on both sides", Hint: "set the clock that is wrong, best with NTP", Source: "crypto/x509, Certificate.Verify",
 	}}
 }
 
@@ -179,9 +195,6 @@ func runningRules() []lint.Rule {
 		ID: ruleStale, Title: "configs and CAs are older than the containers' start", Severity: lint.Warning, Needs: []string{ruleState, ruleFrozen, ruleServed, ruleChanged},
 		Proves: "the daemon goes by the config that was judged", Hint: "restart the daemon when nobody builds: it reads its config once, when it starts", Source: "buildkit v0.34.2 cmd/buildkitd/main.go:270",
 	}, {
-		ID: ruleClock, Title: "the engine's clock and the one here agree", Severity: lint.Error, Needs: []string{ruleEngine},
-		Proves: "certificates are judged at the same time on both sides", Hint: "set the clock that is wrong, best with NTP", Source: "crypto/x509, Certificate.Verify",
-	}, {
 		ID: ruleCertsD, Title: "the engine's certs.d fits the registry", Severity: lint.Warning, Needs: []string{ruleEngine},
 		Proves: "docker pull and push trust the registry", Hint: "put the CA into certs.d/HOST:PORT/ca.crt", Source: "moby daemon/pkg/registry/registry.go:34-106",
 	}, {
@@ -200,6 +213,7 @@ func runningRules() []lint.Rule {
 func logRules() []lint.Rule {
 	return []lint.Rule{{
 		ID: ruleLog, Title: "the log of a daemon that is not sound tells of nothing known", Severity: lint.Warning,
+		Needs:  slices.Concat(startNeeds, certRules(lint.Error), []string{"registry.htpasswd-users", "registry.htpasswd-bcrypt"}),
 		Proves: "nothing that certyard explain knows", Hint: `"certyard explain" takes the whole log`, Source: "the daemon's log",
 	}}
 }

@@ -8,15 +8,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/explain"
 	"github.com/certyard/certyard/stack/lint"
 )
 
 // maxSkew is by how much clocks may differ. Certificates are commonly dated back
 // by five minutes (cfssl v1.6.5 signer/signer.go:331-345, and ours).
 const maxSkew = 5 * time.Minute
+
+// soon is how long ago a container was started that is about to end again: engines
+// take longer for an honest run from ten seconds on (moby
+// restartmanager/restartmanager.go:14-18).
+const soon = 10 * time.Second
+
+// front stands for both daemons: behind the edge nobody reaches them without it.
+const front lint.Subject = ""
 
 // askEngine asks for a sign of life, where a compose file says that there is
 // something to ask about.
@@ -61,10 +72,15 @@ func (p *patient) lookAtContainers(ctx context.Context) error {
 	}
 	p.containers = map[lint.Subject]compose.Container{}
 	p.judge([]string{ruleState})
-	for subject, s := range p.services() {
-		p.container(subject, s, list)
+	for _, subject := range subjects() {
+		if s := p.services()[subject]; s != nil {
+			p.container(subject, s.Name, list)
+		}
 	}
 	if o := p.target.Own; o != nil {
+		if o.Takes {
+			p.container(front, stack.Edge, list)
+		}
 		p.judge([]string{ruleOpen})
 		if o.Open != "" {
 			p.judge(nil, lint.Finding{Rule: ruleOpen, Object: o.Name, Problem: "a replacement of its CA is open, at " + o.Open + ": two CAs are trusted until it is finished"})
@@ -73,9 +89,9 @@ func (p *patient) lookAtContainers(ctx context.Context) error {
 	return nil
 }
 
-func (p *patient) container(subject lint.Subject, s *lint.Service, list []compose.Container) {
+func (p *patient) container(subject lint.Subject, service string, list []compose.Container) {
 	for _, c := range list {
-		if c.Service != s.Name {
+		if c.Service != service {
 			continue
 		}
 		p.saw(Running, "container "+c.Name)
@@ -84,19 +100,31 @@ func (p *patient) container(subject lint.Subject, s *lint.Service, list []compos
 			p.judge(nil, p.stopped(subject, c))
 			return
 		}
+		p.judge([]string{ruleState}, p.looping(subject, c)...)
 		p.judge([]string{ruleFrozen}, p.frozen(subject, c)...)
 		p.judge([]string{ruleStale}, p.stale(subject, c)...)
 		return
 	}
 	p.judge(nil, lint.Finding{
-		Rule: ruleState, Subject: subject, Object: s.Name, Problem: "there is no container of this service in the project " + p.project.Name,
+		Rule: ruleState, Subject: subject, Object: service, Problem: "there is no container of this service in the project " + p.project.Name,
 		Mend: "start it: docker compose -f " + p.target.Compose + " up -d",
 	})
 }
 
+// looping finds a container that runs for the moment: it has ended before, and the
+// engine has just started it again.
+func (p *patient) looping(subject lint.Subject, c compose.Container) []lint.Finding {
+	since := p.info.Time.Sub(c.Started)
+	if c.Restarts == 0 || p.info.Time.IsZero() || since > soon {
+		return nil
+	}
+	return []lint.Finding{{Rule: ruleState, Subject: subject, Object: c.Name,
+		Problem: fmt.Sprintf("has ended and was started again by the engine, %d times so far, and the last time just now", c.Restarts)}}
+}
+
 func (p *patient) stopped(subject lint.Subject, c compose.Container) lint.Finding {
 	problem := "is " + c.State
-	if c.State != "created" {
+	if c.State == "exited" || c.State == "restarting" || c.State == "dead" {
 		problem += fmt.Sprintf(", exit status %d", c.ExitCode)
 	}
 	if c.Error != "" {
@@ -174,15 +202,42 @@ func (p *patient) readOnce(subject lint.Subject) []string {
 	return out
 }
 
+// lookAtMade finds out whether the registry has made its htpasswd file itself, which
+// it says in its log.
+func (p *patient) lookAtMade(ctx context.Context) error {
+	c, ok := p.containers[lint.Registry]
+	if p.strange == "" || !ok {
+		return nil
+	}
+	var log bytes.Buffer
+	if err := p.Engine.Logs(ctx, p.project.Name, compose.LogOptions{Services: []string{c.Service}, Out: &log}); err != nil {
+		return err
+	}
+	said, err := explain.Scan(ctx, &log)
+	if err == nil && slices.ContainsFunc(said.Messages, func(m explain.Message) bool { return m.ID == "htpasswd-missing" }) {
+		p.judge(nil, lint.Finding{
+			Rule: ruleHtpasswd, Subject: lint.Registry, File: p.strange, Object: c.Name,
+			Problem: "the registry found no such file and made this one, with one user \"docker\"; the password is in its log, for whoever reads that",
+			Mend:    `write a file of your own ("htpasswd -nB USER" prints the line), mount its directory read-only, and make the container anew`,
+		})
+	}
+	return err
+}
+
 // lookAtLogs explains what daemons say of which something is wrong. A sound one is
 // not asked: that somebody was turned away, as a proof is, is in every log.
 func (p *patient) lookAtLogs(ctx context.Context) error {
-	for subject, c := range p.containers {
-		if c.State == "running" && !p.unsound(subject) {
-			continue
+	for _, subject := range append(subjects(), front) {
+		c, ok := p.containers[subject]
+		since := c.Started // of its last run
+		switch {
+		case !ok, c.State == "running" && !p.unsound(subject), c.State != "running" && c.ExitCode == 0:
+			continue // somebody stopped it
+		case c.State == "running":
+			since = p.info.Time // when it was asked
 		}
 		var log bytes.Buffer
-		o := compose.LogOptions{Services: []string{c.Service}, Tail: "200", Out: &log}
+		o := compose.LogOptions{Services: []string{c.Service}, Tail: "200", Since: since, Out: &log}
 		if err := p.Engine.Logs(ctx, p.project.Name, o); err != nil {
 			return err
 		}
@@ -195,7 +250,7 @@ func (p *patient) lookAtLogs(ctx context.Context) error {
 // daemon.
 func (p *patient) unsound(subject lint.Subject) bool {
 	for _, r := range probeRules() {
-		if p.broken(r.ID, subject) {
+		if r.ID != probePrefix+string(stack.ReasonDrift) && p.broken(r.ID, subject) { // of which it knows nothing
 			return true
 		}
 	}

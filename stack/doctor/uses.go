@@ -65,12 +65,13 @@ func (p *patient) addCert(path string) bool {
 	return true
 }
 
-// guess adds what files are for that no config names.
+// guess adds what files are for that no config names. Whom a client's certificate
+// has to satisfy, the builder's config knows better.
 func (p *patient) guess() {
 	configured := slices.Clone(p.uses)
 	for _, u := range lint.Guess(p.certs, map[lint.Subject][]string{lint.Registry: p.registryNames(), lint.Builder: p.builderNames()}) {
-		if u.Use == lint.ClientCert && len(u.Trust) == 0 {
-			u.Trust = pathsOf(configured, u.Subject, lint.ClientCA)
+		if accepted := pathsOf(configured, u.Subject, lint.ClientCA); u.Use == lint.ClientCert && len(accepted) > 0 {
+			u.Trust = accepted
 		}
 		if !slices.ContainsFunc(configured, func(have lint.Used) bool { return have.Path == u.Path }) {
 			p.uses = append(p.uses, u)

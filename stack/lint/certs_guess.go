@@ -44,10 +44,10 @@ func (g guess) certUses(f held) []Used {
 	case g.authority(f, cert):
 		return g.authorityUses(f)
 	case client(f, cert):
-		return []Used{{Subject: g.only(cmp.Or(subjectOf(f.Path), Builder)), Use: ClientCert, Path: f.Path, Reader: -1, Pair: g.keyOf(f, cert), Trust: g.signers(cert, ClientCA)}}
+		return []Used{{Subject: g.only(cmp.Or(subjectOf(f.Path), Builder)), Use: ClientCert, Path: f.Path, Reader: -1, Pair: g.keyOf(f, cert), Trust: g.signers(f, cert, ClientCA)}}
 	}
 	subject := g.serverOf(f, cert)
-	use := Used{Subject: subject, Use: ServerCert, Path: f.Path, Names: g.names[subject], Reader: -1, Pair: g.keyOf(f, cert), Trust: g.signers(cert, TrustCA)}
+	use := Used{Subject: subject, Use: ServerCert, Path: f.Path, Names: g.names[subject], Reader: -1, Pair: g.keyOf(f, cert), Trust: g.signers(f, cert, TrustCA)}
 	if !selfSigned(cert) {
 		return []Used{use}
 	}
@@ -141,23 +141,32 @@ func (g guess) parent(cert *x509.Certificate) *x509.Certificate {
 }
 
 // signers returns the files of CAs that a certificate is to be verified with: those
-// that have signed it, or else all, so that it is said that none has.
-func (g guess) signers(cert *x509.Certificate, use Use) []string {
+// that have signed it, or else all, so that it is said that none has. The CA in a
+// directory for buildctl is none of those for its client: it is for the server.
+func (g guess) signers(leaf held, cert *x509.Certificate, use Use) []string {
 	var mine, all []string
+	var apart bool
 	for _, f := range g.files {
 		if len(f.certs) == 0 || !g.authority(f, f.certs[leafAt(f.certs)]) {
 			continue
 		}
-		all = append(all, f.Path)
+		all, apart = append(all, f.Path), apart || tlsDir(f.Path, leaf.Path)
 		root := func(ca *x509.Certificate) bool { return g.above(cert, ca) && (selfSigned(ca) || g.parent(ca) == nil) }
 		if slices.ContainsFunc(f.certs, root) {
 			mine = append(mine, f.Path)
 		}
 	}
-	if len(mine) > 0 || use == ClientCA && len(all) > 1 {
+	if len(mine) > 0 || use == ClientCA && (apart || len(all) > 1) {
 		return mine
 	}
 	return all
+}
+
+// tlsDir reports whether a CA and a client's certificate are named, and beside each
+// other, as in a directory for buildctl --tlsdir (buildkit v0.34.2
+// cmd/buildctl/common/common.go:119-143).
+func tlsDir(ca, cert string) bool {
+	return beside(ca, cert) && slices.Contains([]string{"ca.pem", "ca.crt"}, path.Base(ca)) && slices.Contains([]string{"cert.pem", "tls.crt"}, path.Base(cert))
 }
 
 // client reports whether a certificate is a client's, by its usages, or where it
