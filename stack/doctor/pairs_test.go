@@ -83,7 +83,7 @@ func pair(t *testing.T, s *site, a, b fault) tally {
 	switch first := firstRule(r); {
 	case first != a.rule && first != b.rule:
 		out.later++
-	case !accounted(r, a.rule) || !accounted(r, b.rule):
+	case !accounted(r, a.rule, b) || !accounted(r, b.rule, a):
 		out.missed++
 	default:
 		out.first++
@@ -114,12 +114,13 @@ func errorsOf(r doctor.Result) int {
 	return n
 }
 
-// accounted reports whether a rule is broken, or was left out because of one that
-// is, or could not be judged for want of what the other one spoils.
-func accounted(r doctor.Result, rule string) bool {
+// accounted reports whether a rule is broken, or was left out because of what the
+// other fault breaks.
+func accounted(r doctor.Result, rule string, other fault) bool {
 	for _, c := range r.Checks {
 		if c.ID == rule {
-			return c.Outcome == doctor.Broken || c.Outcome == doctor.Skipped
+			because := slices.Contains(slices.Concat([]string{other.rule}, other.also, other.guessed), c.Because)
+			return c.Outcome == doctor.Broken || c.Outcome == doctor.Skipped && because
 		}
 	}
 	return false

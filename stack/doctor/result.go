@@ -124,14 +124,23 @@ func (p *patient) result() Result {
 	if findings == nil {
 		r.Findings = []lint.Finding{} // in JSON an empty list is [], not null
 	}
-	hidden := hiddenBy(rules, findings)
+	hidden := hiddenBy(rules, worstFirst(rules, findings))
 	for _, rule := range rules {
 		r.Checks = append(r.Checks, p.checked(rule, findings, skipped, hidden[rule.ID]))
 	}
-	slices.SortStableFunc(r.Findings, func(a, b lint.Finding) int {
-		return rank(r.Severity(a)) - rank(r.Severity(b))
-	})
+	r.Findings = worstFirst(rules, r.Findings)
 	return r
+}
+
+// worstFirst returns errors before warnings, and else the order that there is.
+func worstFirst(rules []lint.Rule, findings []lint.Finding) []lint.Finding {
+	severity := map[string]lint.Severity{}
+	for _, r := range rules {
+		severity[r.ID] = r.Severity
+	}
+	out := slices.Clone(findings)
+	slices.SortStableFunc(out, func(a, b lint.Finding) int { return rank(severity[a.Rule]) - rank(severity[b.Rule]) })
+	return out
 }
 
 func rank(s lint.Severity) int {
