@@ -27,6 +27,8 @@ func TestWraps(t *testing.T) {
 		"ERROR: failed to solve: failed to push r:5000/x: unexpected status from HEAD request to https://r:5000/v2/: 500 Internal Server Error": "server-error",
 		"ERROR: failed to solve: failed to push r:5000/x: no such host":                                                                         "no-such-host",
 		"ERROR: failed to solve: x": "build-failed",
+		`failed to do request: Head "https://r:5000/v2/": readLoopPeekFailLocked: remote error: tls: certificate required`: "client-certificate-required",
+		`Get "http://r:5000/": readLoopPeekFailLocked: %!w(<nil>)`:                                                         "tls-answer-to-http",
 	} {
 		if got := ids(text); got != want {
 			t.Errorf("%q: found %s, want %s", text, got, want)

@@ -58,7 +58,8 @@ func httpEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: `malformed HTTP response "\x15\x03`},
 				{Text: `malformed HTTP response "\x00\x00`, Source: "a gRPC server, " + goHTTP + "/response.go:170"},
-				{Text: "readLoopPeekFailLocked: ", Source: goHTTP + "/transport.go, when the server speaks first"},
+				// With an error behind it, it is that error, of a server that was faster.
+				{Text: "readLoopPeekFailLocked: %!w(", Source: goHTTP + "/transport.go, when the server speaks first"},
 				{Text: "curl: (1) Received HTTP/0.9 when not allowed", Hop: Command, Source: "curl 7.88.1 lib/http.c"},
 				{Text: "curl: (52) Empty reply from server", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
 			},
