@@ -71,6 +71,9 @@ func (a *app) doctor(c *cli.Context) error {
 	deps := doctor.Deps{
 		Now: local.Look().Now, Load: compose.LoadFile, DockerConfig: local.DockerConfigDir(os.Getenv("DOCKER_CONFIG")), CertsD: certsD(),
 	}
+	if a.global.dockerHost == "" && a.global.dockerCtx == "" {
+		deps.DockerHost = os.Getenv("DOCKER_HOST")
+	}
 	target, named, done, err := a.patient(c, &deps)
 	if err != nil {
 		return err
@@ -167,16 +170,15 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 	if err != nil {
 		return t, "", nil, err
 	}
-	s, changed, err := lifecycle.GetRecord(d)
+	s, err := lifecycle.GetRecord(d.Store)
 	if _, none := errors.AsType[*lifecycle.NoStackError](err); none {
 		err = &noPatientError{err}
 	}
 	if err != nil {
 		return t, "", nil, err
 	}
-	dir := d.Store.Root()
-	own := doctor.NewOwn(s.Spec, s.Facts, dir)
-	own.Changed = changed
+	own := doctor.NewOwn(s.Spec, s.Facts, d.Store.Root())
+	own.Changed = s.Changed
 	if s.Rotation != nil {
 		own.Open = string(s.Rotation.Phase)
 	}
@@ -191,14 +193,14 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 		if d.Override != "" {
 			files = append(files, d.Override)
 		}
-		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: dir, Files: files})
+		return compose.Load(ctx, compose.Source{Name: s.Spec.Name, Dir: d.Store.Root(), Files: files})
 	}
 	done = func() {}
 	if !c.Bool("files-only") {
 		done = a.doctorEngine(c.Context, deps)
 	}
-	t = doctor.Target{Own: own, Compose: filepath.Join(dir, stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
-	return t, "stack \"" + name + "\" in " + a.ui.path(dir), done, nil
+	t = doctor.Target{Own: own, Compose: filepath.Join(d.Store.Root(), stack.FileCompose), Names: c.StringSlice("host"), FilesOnly: c.Bool("files-only")}
+	return t, "stack \"" + name + "\" in " + a.ui.path(d.Store.Root()), done, nil
 }
 
 // verdict turns what was found into the exit status.

@@ -18,11 +18,54 @@ import (
 // lookAtDocker judges what clients of the registry and the builder keep beside the
 // engine: its certs.d, and the builders of buildx.
 func (p *patient) lookAtDocker(context.Context) error {
+	if p.target.FilesOnly {
+		return nil
+	}
 	if leaf := p.leaf(lint.Registry); leaf != nil {
 		p.judge([]string{ruleCertsD}, p.certsD(leaf)...)
 	}
+	if p.Engine != nil || p.EngineErr != nil {
+		p.judge([]string{ruleContext}, p.dockerContext()...)
+	}
+	if p.registry != nil && p.registry.Config != nil {
+		p.judge([]string{ruleLoopback}, p.loopback()...)
+	}
 	if p.DockerConfig != "" && (p.leaf(lint.Builder) != nil || p.leaf(lint.Registry) != nil) {
 		p.judge([]string{ruleBuildx}, p.buildx()...)
+	}
+	return nil
+}
+
+// dockerContext finds a context that somebody chose and that is not used: DOCKER_HOST goes
+// before it (docker/cli v29.8.2 cli/command/cli.go, resolveContextName).
+func (p *patient) dockerContext() []lint.Finding {
+	file := filepath.Join(p.DockerConfig, "config.json")
+	var config struct{ CurrentContext string }
+	data, err := readFile(file)
+	if err != nil || json.Unmarshal(data, &config) != nil || p.DockerHost == "" {
+		return nil
+	}
+	if name := config.CurrentContext; name != "" && name != "default" {
+		return []lint.Finding{{
+			Rule: ruleContext, File: file, Object: "currentContext",
+			Problem: fmt.Sprintf("the context %q is chosen, and DOCKER_HOST=%s goes before it: docker and certyard ask that engine", name, p.DockerHost),
+		}}
+	}
+	return nil
+}
+
+// loopback finds a registry that the engine cannot log in to: of a name of the
+// loopback it verifies nothing and does not read certs.d, so that it has no client
+// certificate to show (P28).
+func (p *patient) loopback() []lint.Finding {
+	if len(p.registry.Config.HTTP.TLS.ClientCAs) == 0 || p.compose.Registry == nil {
+		return nil
+	}
+	for _, port := range p.compose.Registry.Ports {
+		return []lint.Finding{{
+			Rule: ruleLoopback, Subject: lint.Registry, File: p.yml, Line: p.registry.Line("http.tls.clientcas"), Object: "http.tls.clientcas",
+			Problem: fmt.Sprintf("the registry asks for a client certificate, and for localhost:%s the engine has none: of loopback names it does not read certs.d, so that docker login, pull and push are refused", port.Published),
+		}}
 	}
 	return nil
 }

@@ -56,6 +56,8 @@ type Deps struct {
 	// DockerConfig is the directory of the docker command's config.json, where
 	// buildx keeps its builders too.
 	DockerConfig string
+	// DockerHost is what DOCKER_HOST says, "" for nothing.
+	DockerHost string
 	// CertsD are the directories in which the engine looks for a registry's CA.
 	CertsD []string
 }

@@ -94,6 +94,7 @@ func (p *patient) lookAtBuildkitd(context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case data == nil && p.unread(lint.Builder):
 	case data != nil:
 		p.saw(Files, file)
 		b := lint.ParseBuildkitd(file, data, flags)
@@ -109,9 +110,10 @@ func (p *patient) lookAtBuildkitd(context.Context) error {
 }
 
 // reached leaves out who may reach a builder without client authentication, where
-// the compose file tells that for certain: that is a rule about its ports.
+// the compose file tells that for certain: that is a rule about its ports. On the
+// host's network none is published, and every address is reached.
 func (p *patient) reached(findings []lint.Finding) []lint.Finding {
-	if p.compose.Builder == nil {
+	if s := p.compose.Builder; s == nil || s.NetworkMode == "host" {
 		return findings
 	}
 	return slices.DeleteFunc(slices.Clone(findings), func(f lint.Finding) bool { return f.Rule == "buildkitd.no-client-auth" })
@@ -127,7 +129,7 @@ func (p *patient) lookAtRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if data == nil && p.compose.Registry == nil {
+	if data == nil && (p.compose.Registry == nil || p.unread(lint.Registry)) {
 		return nil
 	}
 	if data != nil {
@@ -137,9 +139,28 @@ func (p *patient) lookAtRegistry(context.Context) error {
 	}
 	r := lint.ParseRegistry(file, data, env)
 	p.registry, p.yml = &r, file
+	if data == nil {
+		r.Findings = p.ofImage(r.Findings)
+	}
 	p.judge(configRules(), r.Findings...)
 	p.lookAtPasswords()
 	return nil
+}
+
+// ofImage leaves out what lint says of the config of an image of version 3 where
+// the image is an older one: only that of version 3 is known to open a debug server.
+func (p *patient) ofImage(findings []lint.Finding) []lint.Finding {
+	s := p.compose.Registry
+	if s.RegistryConfig() != "/etc/docker/registry/config.yml" || s.Environment["REGISTRY_HTTP_DEBUG_ADDR"] != "" {
+		return findings
+	}
+	return slices.DeleteFunc(findings, func(f lint.Finding) bool { return f.Rule == "registry.debug-open" })
+}
+
+// unread reports whether a daemon has a config that could not be looked at: what
+// it would do without one is then not the question.
+func (p *patient) unread(subject lint.Subject) bool {
+	return p.broken(ruleConfig, subject) || p.broken("compose.config-mount", subject)
 }
 
 // configRules are the rules about the registry's config alone.
@@ -232,6 +253,7 @@ func (p *patient) lookAtPasswords() {
 	}
 	file, known := p.onHost(lint.Registry, inside)
 	if !known {
+		p.unmounted(lint.Registry, inside, p.yml, p.registry.Line("auth.htpasswd.path"), "auth.htpasswd.path")
 		return
 	}
 	data, err := readFile(file)
@@ -247,23 +269,4 @@ func (p *patient) lookAtPasswords() {
 		p.strange = file
 	}
 	p.judge(append(ids(lint.HtpasswdRules()), ruleHtpasswd), lint.Htpasswd(file, data)...)
-}
-
-// onHost returns where a path of a daemon's container is on this machine, and
-// whether that is known. Without a compose file it is the path itself, or the file
-// of that name among the certificates that were named.
-func (p *patient) onHost(subject lint.Subject, inside string) (string, bool) {
-	if s := p.services()[subject]; s != nil {
-		if !p.local() {
-			return "", false
-		}
-		host, ok := s.HostPath(inside)
-		return host, ok
-	}
-	if dir := p.target.Certs; dir != "" {
-		if file := filepath.Join(dir, filepath.Base(inside)); exists(file) {
-			return file, true
-		}
-	}
-	return inside, exists(inside)
 }

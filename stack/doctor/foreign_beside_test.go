@@ -34,7 +34,7 @@ func besides(t *testing.T, tab *table, f *foreign) {
 		result := examine(t, f.engine, f.name, f.dir, deps, f.target())
 		tab.judge(t, "foreign", row.name, row.want, nil, result)
 		if row.want != "" && len(result.Findings) != 1 {
-			t.Errorf("%s: want one finding%s", row.name, told(result))
+			t.Errorf("%s: want one finding%s", row.name, toldOf(result))
 		}
 	}
 }

@@ -29,6 +29,12 @@ type foreignFault struct {
 // suffer does a fault to the stack, sees what is found, and puts it back.
 func (f *foreign) suffer(t *testing.T, tab *table, fault foreignFault) {
 	t.Helper()
+	begun := time.Now()
+	defer func() {
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Logf("%s: takes %s", fault.name, took.Round(time.Millisecond))
+		}
+	}()
 	if fault.do != nil {
 		fault.do(t, f)
 	}
@@ -105,7 +111,7 @@ func foreignFaults() []foreignFault {
 			compose: [2]string{`"127.0.0.1:%BUILDER%:1234"`, `"%BUILDER%:1234"`}, restart: both},
 		{name: "ca without cert and key", want: "buildkitd.grpc-plain", do: toml("cert = \"/etc/buildkit/certs/server.crt\"\nkey = \"/etc/buildkit/certs/server.key\"\n", ""), restart: both, prove: speaksPlain},
 		{name: "registry without TLS", want: "registry.plain-http", do: yml("  tls:\n    certificate: /etc/distribution/certs/registry.crt\n    key: /etc/distribution/certs/registry.key\n", ""), restart: both},
-		{name: "registry wants certificates", want: "wiring.keypair", also: []string{"registry.clients-need-certificates"}, restart: both, do: func(t *testing.T, f *foreign) {
+		{name: "registry wants certificates", want: "wiring.keypair", also: []string{"registry.clients-need-certificates", "docker.loopback"}, restart: both, do: func(t *testing.T, f *foreign) {
 			t.Helper()
 			f.shell(t, "cp ca/clients.crt registry/certs/")
 			yml("registry.key\n", "registry.key\n    clientcas: [/etc/distribution/certs/clients.crt]\n")(t, f)

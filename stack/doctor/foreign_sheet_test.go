@@ -11,7 +11,7 @@ import (
 	"github.com/certyard/certyard/stack/doctor"
 )
 
-const cheatSheet = `name: %NAME%
+const sheetCompose = `name: %NAME%
 services:
   registry:
     image: %REGISTRY%
@@ -42,7 +42,7 @@ services:
       - /sys/fs/cgroup:/sys/fs/cgroup
 `
 
-const cheatSheetToml = `debug = true
+const sheetToml = `debug = true
 
 [grpc]
 address = ["tcp://0.0.0.0:1234"]
@@ -80,8 +80,8 @@ cp registry/certs/registry.crt registry/certs/registry.cert
 `)
 	f.write(t, "registry/auth/htpasswd", somebody)
 	f.write(t, "registry/auth/config.yml", "version: 0.1\nstorage:\n  filesystem: {}\n")
-	f.write(t, "buildkit/buildkitd.toml", f.fillIn(cheatSheetToml))
-	f.write(t, "docker-compose.yml", f.fillIn(cheatSheet))
+	f.write(t, "buildkit/buildkitd.toml", f.fillIn(sheetToml))
+	f.write(t, "docker-compose.yml", f.fillIn(sheetCompose))
 	f.start(t)
 	result := f.examine(t, doctor.Target{Compose: f.target().Compose})
 	judged := 0
@@ -117,6 +117,6 @@ cp registry/certs/registry.crt registry/certs/registry.cert
 		"warning certs.self-signed registry.crt:0",
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s%s", strings.Join(got, "\n"), strings.Join(want, "\n"), told(result))
+		t.Errorf("got\n%s\nwant\n%s%s", strings.Join(got, "\n"), strings.Join(want, "\n"), toldOf(result))
 	}
 }

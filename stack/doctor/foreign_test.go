@@ -65,7 +65,7 @@ auth:
 http:
   addr: :5000
   secret: not-a-secret-of-anybody
-  draintimeout: 60s
+  draintimeout: 2s
   tls:
     certificate: /etc/distribution/certs/registry.crt
     key: /etc/distribution/certs/registry.key

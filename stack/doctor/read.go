@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -97,15 +98,17 @@ func certFiles(dir string) ([]string, error) {
 		case d.IsDir() || len(out) >= maxFiles:
 			return nil
 		}
-		for _, suffix := range certSuffixes {
-			if strings.HasSuffix(strings.ToLower(d.Name()), suffix) {
-				out = append(out, path)
-				break
-			}
+		if calledCert(path) {
+			out = append(out, path)
 		}
 		return nil
 	})
 	return out, err
+}
+
+// calledCert reports whether a file is called as certificates and keys are.
+func calledCert(path string) bool {
+	return slices.Contains(certSuffixes, strings.ToLower(filepath.Ext(path)))
 }
 
 func exists(path string) bool {

@@ -146,6 +146,19 @@ func (p *patient) needsEngine(rule lint.Rule) bool {
 	return p.broken(ruleEngine, "") && (slices.Contains(rule.Needs, ruleEngine) || slices.Contains(rule.Needs, ruleState))
 }
 
+// hiddenBy returns a broken rule that keeps another one from being judged as a
+// whole: something that it is about could not be looked at. "" is none.
+func hiddenBy(findings []lint.Finding, id string) string {
+	for _, f := range findings {
+		for _, hidden := range hides()[f.Rule] {
+			if f.Rule != id && strings.HasPrefix(id, hidden) {
+				return f.Rule
+			}
+		}
+	}
+	return ""
+}
+
 // checked says how a rule fared. A rule that is broken for one daemon and was not
 // judged for another is broken.
 func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lint.Skip) Checked {
@@ -160,6 +173,9 @@ func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lin
 		if s.Rule == rule.ID {
 			c.Outcome, c.Because = Skipped, s.Because
 		}
+	}
+	if because := hiddenBy(findings, rule.ID); because != "" && c.Outcome != Skipped {
+		c.Outcome, c.Because = Skipped, because
 	}
 	for _, f := range findings {
 		if f.Rule == rule.ID {

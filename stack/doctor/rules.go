@@ -8,36 +8,98 @@ import (
 
 // The rules that are judged here.
 const (
-	ruleLoads    = "wiring.loads"
-	ruleSource   = "wiring.source"
-	ruleConfig   = "wiring.config"
-	ruleSection  = "wiring.section"
-	rulePort     = "wiring.port"
-	ruleInside   = "wiring.localhost"
-	ruleScheme   = "wiring.scheme"
-	ruleKeyPair  = "wiring.keypair"
-	ruleChanged  = "own.changed"
-	ruleMount    = "compose.config-mount"      // lint has its row
-	ruleHtpasswd = "registry.htpasswd-missing" // lint has its row
+	ruleLoads     = "wiring.loads"
+	ruleSource    = "wiring.source"
+	ruleConfig    = "wiring.config"
+	ruleSection   = "wiring.section"
+	rulePort      = "wiring.port"
+	ruleInside    = "wiring.localhost"
+	ruleScheme    = "wiring.scheme"
+	ruleKeyPair   = "wiring.keypair"
+	ruleChanged   = "own.changed"
+	ruleUnmounted = "wiring.unmounted"
+	ruleMount     = "compose.config-mount"      // lint has its row
+	ruleHtpasswd  = "registry.htpasswd-missing" // lint has its row
 
-	ruleEngine  = "docker.engine"
-	ruleCertsD  = "docker.certs-d"
-	ruleBuildx  = "docker.buildx"
-	ruleState   = "running.container"
-	ruleFrozen  = "running.frozen"
-	ruleStale   = "running.stale"
-	ruleServed  = "running.served"
-	ruleClock   = "running.clock"
-	ruleLog     = "running.log"
-	ruleOpen    = "own.rotation"
-	probePrefix = "probe."
+	ruleEngine   = "docker.engine"
+	ruleCertsD   = "docker.certs-d"
+	ruleContext  = "docker.context"
+	ruleLoopback = "docker.loopback"
+	ruleBuildx   = "docker.buildx"
+	ruleState    = "running.container"
+	ruleFrozen   = "running.frozen"
+	ruleStale    = "running.stale"
+	ruleServed   = "running.served"
+	ruleClock    = "running.clock"
+	ruleLog      = "running.log"
+	ruleOpen     = "own.rotation"
+	probePrefix  = "probe."
 )
 
 // Rules returns every rule, in an order in which a cause comes before what follows
 // from it.
 func Rules() []lint.Rule {
-	return slices.Concat(engineRules(), wiringRules(), lint.ComposeRules(), lint.BuildkitdRules(), lint.RegistryRules(),
-		networkRules(), schemeRules(), certRows(), runningRules(), probeRules(), logRules())
+	compose, open := composeRules()
+	return slices.Concat(engineRules(), wiringRules(), compose, lint.BuildkitdRules(), lint.RegistryRules(), open,
+		pathRules(), networkRules(), schemeRules(), certRows(), runningRules(), probeRules(), logRules())
+}
+
+// composeRules returns the rules about the compose file, and apart from them those
+// about who is let in, which the daemons' configs decide and their mistakes explain.
+func composeRules() (compose, open []lint.Rule) {
+	builder := []string{ruleSource, ruleConfig, "compose.config-mount", "compose.builder-plain", "buildkitd.syntax", "buildkitd.type", "buildkitd.misplaced", "buildkitd.unknown-key", "buildkitd.grpc-keypair", "buildkitd.grpc-plain"}
+	registry := []string{ruleSource, ruleConfig, "compose.config-mount", "registry.syntax", "registry.auth-kind", "registry.unknown-key", "registry.environment-off"}
+	for _, r := range lint.ComposeRules() {
+		switch r.ID {
+		case "compose.published-open":
+			r.Needs = append(r.Needs, builder...)
+			open = append(open, r)
+		case "compose.registry-open":
+			r.Needs = append(r.Needs, registry...)
+			open = append(open, r)
+		default:
+			compose = append(compose, r)
+		}
+	}
+	return compose, open
+}
+
+// pathRules are about the paths that the configs name.
+func pathRules() []lint.Rule {
+	return []lint.Rule{{
+		ID: ruleUnmounted, Title: "what the configs name is in the containers", Severity: lint.Error,
+		Needs:  []string{ruleSource, ruleConfig, "compose.config-mount"},
+		Proves: "the paths of certificates and keys lead to files of the host", Hint: "mount the directory, or name the path where it is mounted",
+		Source: "docs.docker.com/engine/storage/bind-mounts: a container sees its image and what is mounted",
+	}}
+}
+
+// hides returns what cannot be judged as a whole while a rule is broken, by how
+// the IDs of those rules begin: what they are about is not read, or not used.
+func hides() map[string][]string {
+	configs := []string{"buildkitd.", "registry.", "wiring.", "certs.", "compose.published-open", "compose.registry-open"}
+	builder := []string{"buildkitd.", "wiring.", "certs.", "compose.published-open"}
+	registry := []string{"registry.", "wiring.", "certs.", "compose.registry-open"}
+	chain := []string{"certs.same-subject", "certs.not-a-ca", "certs.missing-intermediate", "certs.chain", "certs.constraints", "certs.ca-usage", "certs.ca-expired"}
+	out := map[string][]string{
+		ruleLoads:  append([]string{"compose."}, configs...),
+		ruleSource: configs, ruleConfig: configs, "compose.config-mount": configs,
+		"compose.registry-open": {"registry.htpasswd"}, "registry.no-auth": {"registry.htpasswd"}, "registry.auth-kind": {"registry.htpasswd"},
+		ruleScheme: {ruleKeyPair, "certs."}, ruleKeyPair: {"certs."},
+	}
+	for _, id := range []string{"compose.builder-plain", "buildkitd.syntax", "buildkitd.type", "buildkitd.misplaced", "buildkitd.unquoted-host", "buildkitd.address", "buildkitd.unknown-key", "buildkitd.grpc-keypair", "buildkitd.grpc-plain", "buildkitd.host-scheme", ruleSection, rulePort} {
+		out[id] = builder
+	}
+	for _, id := range []string{"registry.syntax", "registry.environment-value", "registry.environment-off", "registry.unknown-key", "registry.tls-pair", "registry.letsencrypt", "registry.plain-http"} {
+		out[id] = registry
+	}
+	for _, id := range []string{ruleUnmounted, "certs.missing", "certs.unreadable", "certs.not-pem", "certs.damaged", "certs.wrong-kind", "certs.encrypted-key", "certs.order"} {
+		out[id] = []string{"certs."}
+	}
+	for _, id := range append(chain, "certs.weak-signature", "certs.trust-leaf") {
+		out[id] = chain
+	}
+	return out
 }
 
 // certRows are lint's rules about certificates: with a clock that is wrong nothing
@@ -65,6 +127,9 @@ func engineRules() []lint.Rule {
 
 func wiringRules() []lint.Rule {
 	return []lint.Rule{{
+		ID: ruleChanged, Title: "files are as certyard wrote them", Severity: lint.Error,
+		Proves: "what the next start reads is what was proven", Hint: `"certyard up" writes it again`, Source: "state.json of the stack",
+	}, {
 		ID: ruleLoads, Title: "Compose loads the compose file", Severity: lint.Error,
 		Proves: "docker compose accepts it", Hint: "docker compose -f FILE config prints the same error", Source: "compose-go v2.16.2 loader",
 	}, {
@@ -75,9 +140,6 @@ func wiringRules() []lint.Rule {
 		ID: ruleConfig, Title: "the mounted configs can be read", Severity: lint.Error, Needs: []string{ruleSource},
 		Proves: "the daemons read the config that was judged", Hint: "put the config where the compose file mounts it from",
 		Source: "buildkit v0.34.2 cmd/buildkitd/config/load.go:22-28",
-	}, {
-		ID: ruleChanged, Title: "files are as certyard wrote them", Severity: lint.Error,
-		Proves: "what the next start reads is what was proven", Hint: `"certyard up" writes it again`, Source: "state.json of the stack",
 	}, {
 		ID: ruleOpen, Title: "no replacement of CAs is open", Severity: lint.Warning,
 		Proves: "one CA is trusted, and no old one", Hint: `"certyard rotate --ca" goes on, "certyard rotate --ca --abort" goes back`, Source: "state.json of the stack",
@@ -103,11 +165,11 @@ func networkRules() []lint.Rule {
 func schemeRules() []lint.Rule {
 	return []lint.Rule{{
 		ID: ruleScheme, Title: "builder and registry agree about TLS", Severity: lint.Error,
-		Needs:  []string{"buildkitd.syntax", "buildkitd.type", "buildkitd.http-with-ca", "registry.syntax", "registry.plain-http", "registry.tls-pair", "registry.unknown-key"},
+		Needs:  []string{"buildkitd.syntax", "buildkitd.type", "registry.syntax", "registry.environment-off", "registry.tls-pair", "registry.letsencrypt", "registry.plain-http", "registry.unknown-key"},
 		Proves: "what the one speaks the other understands", Hint: "make both speak TLS", Source: "buildkit v0.34.2 util/resolver/resolver.go:38-64",
 	}, {
 		ID: ruleKeyPair, Title: "the builder has a certificate for a registry that asks for one", Severity: lint.Error,
-		Needs:  []string{"buildkitd.syntax", "buildkitd.type", "buildkitd.unknown-key", "registry.syntax"},
+		Needs:  []string{"buildkitd.syntax", "buildkitd.type", "buildkitd.unknown-key", "buildkitd.keypair", "registry.syntax"},
 		Proves: "the registry lets the builder in", Hint: "give the section a keypair", Source: "distribution v3.1.2 registry/registry.go:286-317",
 	}}
 }
@@ -135,6 +197,12 @@ func runningRules() []lint.Rule {
 	}, {
 		ID: ruleCertsD, Title: "the engine's certs.d fits the registry", Severity: lint.Warning, Needs: []string{ruleEngine},
 		Proves: "docker pull and push trust the registry", Hint: "put the CA into certs.d/HOST:PORT/ca.crt", Source: "moby daemon/pkg/registry/registry.go:34-106",
+	}, {
+		ID: ruleContext, Title: "the chosen context is the one that is used", Severity: lint.Warning,
+		Proves: "docker and certyard ask the engine that was meant", Hint: "unset DOCKER_HOST, or choose the context default", Source: "docker/cli v29.8.2 cli/command/cli.go",
+	}, {
+		ID: ruleLoopback, Title: "docker can log in to the registry by the name that it is published as", Severity: lint.Warning,
+		Proves: "nothing that only another name could do is asked of localhost", Hint: "give docker another name than localhost for the registry, with a certs.d of that name", Source: "moby daemon/pkg/registry/registry.go:36-44, config.go:143-146",
 	}, {
 		ID: ruleBuildx, Title: "buildx builders that point here have the CA of today", Severity: lint.Warning,
 		Proves: "docker buildx build works with this builder", Hint: "make the builder of buildx anew: docker buildx rm NAME, then docker buildx create", Source: "buildx store/nodegroup.go:96-102",

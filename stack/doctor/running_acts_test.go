@@ -23,16 +23,16 @@ import (
 	"github.com/certyard/certyard/stack/stacktest"
 )
 
-func stop(service string) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+func stop(service string) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		s.later(func() { s.restart(t, service) })
 		must(t, s.engine.Stop(t.Context(), s.Name(), []string{service}))
 	}
 }
 
-func pause(service string) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+func pause(service string) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		must(t, s.engine.Freeze(t.Context(), s.Name(), service))
 		s.later(func() { must(t, s.engine.Thaw(t.Context(), s.Name(), service)) })
@@ -40,8 +40,8 @@ func pause(service string) func(*testing.T, *ours) {
 }
 
 // remove removes a container, as docker rm -f does.
-func remove(service string) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+func remove(service string) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		s.later(func() { s.Restart(t) })
 		_, err := api(t).ContainerRemove(t.Context(), s.container(t, service), client.ContainerRemoveOptions{Force: true})
@@ -50,7 +50,7 @@ func remove(service string) func(*testing.T, *ours) {
 }
 
 // takePort has another program listen where the registry was published.
-func takePort(t *testing.T, s *ours) {
+func takePort(t *testing.T, s *ownStack) {
 	t.Helper()
 	at := s.endpoint(t, stack.Registry)
 	must(t, s.engine.Stop(t.Context(), s.Name(), []string{stack.Registry}))
@@ -65,7 +65,7 @@ func takePort(t *testing.T, s *ours) {
 
 // disconnect takes the registry's name on the network away: it is on the network
 // still, under that of its container alone.
-func disconnect(t *testing.T, s *ours) {
+func disconnect(t *testing.T, s *ownStack) {
 	t.Helper()
 	docker, id := api(t), s.container(t, stack.Registry)
 	list, err := docker.NetworkList(t.Context(), client.NetworkListOptions{Filters: make(client.Filters).Add("label", "com.docker.compose.project="+s.Name())})
@@ -82,7 +82,7 @@ func disconnect(t *testing.T, s *ours) {
 
 // freezeStorage has the registry write nothing any more. Only root can reach into
 // its volume.
-func freezeStorage(t *testing.T, s *ours) {
+func freezeStorage(t *testing.T, s *ownStack) {
 	t.Helper()
 	list, err := s.engine.Containers(t.Context(), s.Name())
 	must(t, err)
@@ -104,8 +104,8 @@ func freezeStorage(t *testing.T, s *ours) {
 }
 
 // show has both servers show a certificate with a fault.
-func show(f stacktest.Fault, then ...func(*testing.T, *ours, string)) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+func show(f stacktest.Fault, then ...func(*testing.T, *ownStack, string)) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		s.later(func() { s.Mend(t) })
 		s.Fault(t, f)
@@ -118,9 +118,9 @@ func show(f stacktest.Fault, then ...func(*testing.T, *ours, string)) func(*test
 	}
 }
 
-// edit changes a file of the stack where it is.
-func edit(file string, change func(*testing.T, *ours, []byte) []byte, then ...func(*testing.T, *ours, string)) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+// rewrite changes a file of the stack where it is.
+func rewrite(file string, change func(*testing.T, *ownStack, []byte) []byte, then ...func(*testing.T, *ownStack, string)) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		s.write(t, file, change(t, s, s.read(t, file)))
 		for _, do := range then {
@@ -131,7 +131,7 @@ func edit(file string, change func(*testing.T, *ours, []byte) []byte, then ...fu
 
 // recorded has the record say that a file is as certyard wrote it, as it is when
 // the fault is not that somebody changed it.
-func recorded(t *testing.T, s *ours, file string) {
+func recorded(t *testing.T, s *ownStack, file string) {
 	t.Helper()
 	state := s.recorded(t)
 	state.Files[file] = stack.Sum(s.read(t, file))
@@ -141,7 +141,7 @@ func recorded(t *testing.T, s *ours, file string) {
 }
 
 // restarting has the builder start with what is there now, in vain.
-func restarting(t *testing.T, s *ours, _ string) {
+func restarting(t *testing.T, s *ownStack, _ string) {
 	t.Helper()
 	s.undo = append([]func(){func() { s.restart(t, stack.Builder) }}, s.undo...) // when the files are back
 	must(t, s.engine.Restart(t.Context(), s.Name(), []string{stack.Builder}))
@@ -158,8 +158,8 @@ func restarting(t *testing.T, s *ours, _ string) {
 }
 
 // unlink removes a file of the stack.
-func unlink(file string) func(*testing.T, *ours) {
-	return func(t *testing.T, s *ours) {
+func unlink(file string) func(*testing.T, *ownStack) {
+	return func(t *testing.T, s *ownStack) {
 		t.Helper()
 		path, aside := filepath.Join(s.Dir(), file), filepath.Join(s.Dir(), "aside")
 		must(t, os.Rename(path, aside))
@@ -167,7 +167,7 @@ func unlink(file string) func(*testing.T, *ours) {
 	}
 }
 
-func (s *ours) read(t *testing.T, file string) []byte {
+func (s *ownStack) read(t *testing.T, file string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(s.Dir(), file))
 	must(t, err)
@@ -175,7 +175,7 @@ func (s *ours) read(t *testing.T, file string) []byte {
 }
 
 // write changes a file in place, and puts it back with the time that it had.
-func (s *ours) write(t *testing.T, file string, data []byte) {
+func (s *ownStack) write(t *testing.T, file string, data []byte) {
 	t.Helper()
 	path := filepath.Join(s.Dir(), file)
 	before := s.read(t, file)
@@ -199,7 +199,7 @@ func overwrite(t *testing.T, path string, data []byte) {
 }
 
 // reissue returns a server's certificate anew, of the same CA and for the same key.
-func (s *ours) reissue(t *testing.T, leaf string) []byte {
+func (s *ownStack) reissue(t *testing.T, leaf string) []byte {
 	t.Helper()
 	serve := s.recorded(t).Spec.Serve
 	pair := func(name string) *pki.KeyPair {
@@ -221,26 +221,26 @@ func (s *ours) reissue(t *testing.T, leaf string) []byte {
 }
 
 // restart starts services anew, and waits until everything answers.
-func (s *ours) restart(t *testing.T, services ...string) {
+func (s *ownStack) restart(t *testing.T, services ...string) {
 	t.Helper()
 	must(t, s.engine.Restart(t.Context(), s.Name(), services))
 	s.ready(t)
 }
 
-func (s *ours) ready(t *testing.T) {
+func (s *ownStack) ready(t *testing.T) {
 	t.Helper()
 	for _, service := range []string{stack.Registry, stack.Builder} {
 		answers(t, s.endpoint(t, service).Address())
 	}
 }
 
-func (s *ours) endpoint(t *testing.T, service string) stack.Endpoint {
+func (s *ownStack) endpoint(t *testing.T, service string) stack.Endpoint {
 	t.Helper()
 	state := s.recorded(t)
 	return state.Spec.HostEndpoints(service, state.Facts)[0]
 }
 
-func (s *ours) container(t *testing.T, service string) string {
+func (s *ownStack) container(t *testing.T, service string) string {
 	t.Helper()
 	list, err := s.engine.Containers(t.Context(), s.Name())
 	must(t, err)

@@ -72,7 +72,7 @@ func TestRestarting(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: got %v, want %v%s", c.name, got, c.want, told(result))
+			t.Errorf("%s: got %v, want %v%s", c.name, got, c.want, toldOf(result))
 		}
 		for _, o := range e.asked {
 			if !o.Since.Equal(now.Add(-c.since)) {

@@ -19,12 +19,12 @@ type ourFault struct {
 	on   string // the stacks that it is done to, "" for all
 	want string // the rule that is found first
 	also []string
-	do   func(*testing.T, *ours)
+	do   func(*testing.T, *ownStack)
 	look func(*doctor.Deps, *doctor.Target) // differently than usual
 }
 
 // suffer does a fault to the stack, sees what is found, and puts it back.
-func (s *ours) suffer(t *testing.T, tab *table, name string, f ourFault) {
+func (s *ownStack) suffer(t *testing.T, tab *table, name string, f ourFault) {
 	t.Helper()
 	s.undo = nil
 	defer func() {
@@ -51,10 +51,10 @@ func (s *ours) suffer(t *testing.T, tab *table, name string, f ourFault) {
 }
 
 // later puts something back after the examination.
-func (s *ours) later(undo func()) { s.undo = append(s.undo, undo) }
+func (s *ownStack) later(undo func()) { s.undo = append(s.undo, undo) }
 
 func ourFaults() []ourFault {
-	return slices.Concat(stateFaults(), fileFaults(), certFaults(), wayFaults())
+	return slices.Concat(stateFaults(), ownFileFaults(), certFaults(), wayFaults())
 }
 
 // stateFaults are about the engine and the containers.
@@ -86,55 +86,55 @@ func stateFaults() []ourFault {
 // somebody is a line of htpasswd, of a password that nobody knows.
 const somebody = "testuser:$2y$05$lN8pWIdWO09lOWLVbCbKr.BTVhyVbmFeNIImtpSPCsXtUE/7CTMBC\n"
 
-// fileFaults are about files that are not certificates.
-func fileFaults() []ourFault {
+// ownFileFaults are about files that are not certificates.
+func ownFileFaults() []ourFault {
 	const changed, both = "own.changed", "mutual"
-	other := func(*testing.T, *ours, []byte) []byte {
+	other := func(*testing.T, *ownStack, []byte) []byte {
 		return []byte(somebody)
 	}
-	md5 := func(*testing.T, *ours, []byte) []byte {
+	md5 := func(*testing.T, *ownStack, []byte) []byte {
 		return []byte("testuser:$apr1$dI0rsXRV$kVxG4lnqBd2cG9lyZHPVU.\n")
 	}
-	none := func(*testing.T, *ours, []byte) []byte { return nil }
-	comment := func(_ *testing.T, _ *ours, data []byte) []byte { return append(data, "\n# a comment\n"...) }
-	broken := func(_ *testing.T, _ *ours, data []byte) []byte { return append(data, "\n[registry.r:5000]\n"...) }
+	none := func(*testing.T, *ownStack, []byte) []byte { return nil }
+	comment := func(_ *testing.T, _ *ownStack, data []byte) []byte { return append(data, "\n# a comment\n"...) }
+	broken := func(_ *testing.T, _ *ownStack, data []byte) []byte { return append(data, "\n[registry.r:5000]\n"...) }
 	return []ourFault{
-		{name: "another password", on: both, want: "probe.unauthorized", also: []string{"running.log"}, do: edit(stack.FileHtpasswd, other, recorded)},
-		{name: "another password, not ours", on: "daemon-mutual", want: changed, also: []string{"probe.unauthorized", "running.log"}, do: edit(stack.FileHtpasswd, other)},
-		{name: "password as MD5", on: "daemon-mutual", want: "registry.htpasswd-bcrypt", do: edit(stack.FileHtpasswd, md5, recorded)},
-		{name: "htpasswd emptied", on: "daemon-mutual", want: "registry.htpasswd-users", do: edit(stack.FileHtpasswd, none, recorded)},
-		{name: "htpasswd emptied, not ours", on: "edge-server", want: changed, also: []string{"registry.htpasswd-users"}, do: edit(stack.FileHtpasswd, none)},
+		{name: "another password", on: both, want: "probe.unauthorized", also: []string{"running.log"}, do: rewrite(stack.FileHtpasswd, other, recorded)},
+		{name: "another password, not ours", on: "daemon-mutual", want: changed, also: []string{"probe.unauthorized", "running.log"}, do: rewrite(stack.FileHtpasswd, other)},
+		{name: "password as MD5", on: "daemon-mutual", want: "registry.htpasswd-bcrypt", do: rewrite(stack.FileHtpasswd, md5, recorded)},
+		{name: "htpasswd emptied", on: "daemon-mutual", want: "registry.htpasswd-users", do: rewrite(stack.FileHtpasswd, none, recorded)},
+		{name: "htpasswd emptied, not ours", on: "edge-server", want: changed, also: []string{"registry.htpasswd-users"}, do: rewrite(stack.FileHtpasswd, none)},
 		{name: "htpasswd removed", on: "daemon-mutual", want: changed, also: []string{"registry.htpasswd-missing"}, do: unlink(stack.FileHtpasswd)},
-		{name: "buildkitd.toml changed", on: "daemon", want: changed, do: edit(stack.FileBuilderConfig, comment)},
-		{name: "buildkitd.toml written again", on: "daemon-mutual", want: "running.stale", do: edit(stack.FileBuilderConfig, comment, recorded)},
-		{name: "config.yml written again", on: "daemon-server", want: "running.stale", do: edit(stack.FileRegistryConfig, comment, recorded)},
-		{name: "buildkitd.toml broken, restarting", on: "daemon-mutual", want: "buildkitd.syntax", also: []string{"running.log"}, do: edit(stack.FileBuilderConfig, broken, recorded, restarting)},
-		{name: "buildkitd.toml broken, restarting, not ours", on: "daemon-mutual", want: changed, also: []string{"buildkitd.syntax", "running.log"}, do: edit(stack.FileBuilderConfig, broken, restarting)},
+		{name: "buildkitd.toml changed", on: "daemon", want: changed, do: rewrite(stack.FileBuilderConfig, comment)},
+		{name: "buildkitd.toml written again", on: "daemon-mutual", want: "running.stale", do: rewrite(stack.FileBuilderConfig, comment, recorded)},
+		{name: "config.yml written again", on: "daemon-server", want: "running.stale", do: rewrite(stack.FileRegistryConfig, comment, recorded)},
+		{name: "buildkitd.toml broken, restarting", on: "daemon-mutual", want: "buildkitd.syntax", also: []string{"running.log"}, do: rewrite(stack.FileBuilderConfig, broken, recorded, restarting)},
+		{name: "buildkitd.toml broken, restarting, not ours", on: "daemon-mutual", want: changed, also: []string{"buildkitd.syntax", "running.log"}, do: rewrite(stack.FileBuilderConfig, broken, restarting)},
 	}
 }
 
 // certFaults are about certificates.
 func certFaults() []ourFault {
 	const changed = "own.changed"
-	renewed := func(t *testing.T, s *ours, _ []byte) []byte { return s.reissue(t, stack.LeafBuilder) }
-	renewedRegistry := func(t *testing.T, s *ours, _ []byte) []byte { return s.reissue(t, stack.LeafRegistry) }
-	none := func(*testing.T, *ours, []byte) []byte { return nil }
-	stranger := func(t *testing.T, _ *ours, _ []byte) []byte { return pkitest.New(t, time.Now()).Pair.CertPEM() }
+	renewed := func(t *testing.T, s *ownStack, _ []byte) []byte { return s.reissue(t, stack.LeafBuilder) }
+	renewedRegistry := func(t *testing.T, s *ownStack, _ []byte) []byte { return s.reissue(t, stack.LeafRegistry) }
+	none := func(*testing.T, *ownStack, []byte) []byte { return nil }
+	stranger := func(t *testing.T, _ *ownStack, _ []byte) []byte { return pkitest.New(t, time.Now()).Pair.CertPEM() }
 	return []ourFault{
 		{name: "expired", want: "certs.expired", do: show(stacktest.Expired, recorded)},
 		{name: "expired, not ours", on: "daemon-mutual", want: changed, also: []string{"certs.expired"}, do: show(stacktest.Expired)},
 		{name: "not yet valid", on: "daemon", want: "certs.not-yet-valid", do: show(stacktest.NotYetValid, recorded)},
 		{name: "wrong name", on: "mutual", want: "certs.names", do: show(stacktest.WrongName, recorded)},
 		{name: "another CA", on: "server", want: "certs.chain", do: show(stacktest.OtherCA, recorded)},
-		{name: "builder's certificate replaced", on: "daemon-mutual", want: changed, also: []string{"running.served"}, do: edit(stack.FileBuilderCert, renewed)},
-		{name: "builder's certificate renewed, no restart", on: "daemon-mutual", want: "running.served", do: edit(stack.FileBuilderCert, renewed, recorded)},
-		{name: "registry's certificate renewed, no restart", on: "daemon-server", want: "running.served", do: edit(stack.FileRegistryCert, renewedRegistry, recorded)},
-		{name: "builder's trust emptied", on: "daemon", want: "certs.not-pem", do: edit(stack.FileBuilderCA, none, recorded)},
-		{name: "builder's trust emptied, not ours", on: "daemon-mutual", want: changed, also: []string{"certs.not-pem"}, do: edit(stack.FileBuilderCA, none)},
-		{name: "builder trusts another CA", on: "daemon-mutual", want: "certs.chain", do: edit(stack.FileBuilderCA, stranger, recorded)},
-		{name: "client CA replaced", on: "daemon-mutual", want: "certs.chain", also: []string{"running.stale"}, do: edit(stack.FileBuilderClientCA, stranger, recorded)},
-		{name: "client CA replaced at the edge", on: "edge-mutual", want: "certs.chain", do: edit(stack.FileEdgeClients, stranger, recorded)},
-		{name: "client CA replaced at the edge, not ours", on: "edge-mutual", want: changed, also: []string{"certs.chain"}, do: edit(stack.FileEdgeClients, stranger)},
+		{name: "builder's certificate replaced", on: "daemon-mutual", want: changed, also: []string{"running.served"}, do: rewrite(stack.FileBuilderCert, renewed)},
+		{name: "builder's certificate renewed, no restart", on: "daemon-mutual", want: "running.served", do: rewrite(stack.FileBuilderCert, renewed, recorded)},
+		{name: "registry's certificate renewed, no restart", on: "daemon-server", want: "running.served", do: rewrite(stack.FileRegistryCert, renewedRegistry, recorded)},
+		{name: "builder's trust emptied", on: "daemon", want: "certs.not-pem", do: rewrite(stack.FileBuilderCA, none, recorded)},
+		{name: "builder's trust emptied, not ours", on: "daemon-mutual", want: changed, also: []string{"certs.not-pem"}, do: rewrite(stack.FileBuilderCA, none)},
+		{name: "builder trusts another CA", on: "daemon-mutual", want: "certs.chain", do: rewrite(stack.FileBuilderCA, stranger, recorded)},
+		{name: "client CA replaced", on: "daemon-mutual", want: "certs.chain", also: []string{"running.stale"}, do: rewrite(stack.FileBuilderClientCA, stranger, recorded)},
+		{name: "client CA replaced at the edge", on: "edge-mutual", want: "certs.chain", do: rewrite(stack.FileEdgeClients, stranger, recorded)},
+		{name: "client CA replaced at the edge, not ours", on: "edge-mutual", want: changed, also: []string{"certs.chain"}, do: rewrite(stack.FileEdgeClients, stranger)},
 	}
 }
 

@@ -60,25 +60,25 @@ func runApart(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// ours is a stack that certyard made, and that runs.
-type ours struct {
+// ownStack is a stack that certyard made, and that runs.
+type ownStack struct {
 	*stacktest.Stack
 	engine *compose.Engine
 	deps   lifecycle.Deps
 	undo   []func()
 }
 
-func newOurs(t *testing.T, engine *compose.Engine, o stacktest.Options) *ours {
+func newOurs(t *testing.T, engine *compose.Engine, o stacktest.Options) *ownStack {
 	t.Helper()
 	o.Proof, o.Images = stacktest.Quick, stack.ImagesBundled
-	s := &ours{Stack: stacktest.Start(t, o), engine: engine}
+	s := &ownStack{Stack: stacktest.Start(t, o), engine: engine}
 	s.deps = local.Deps(s.Dir())
 	s.deps.Engine = engine
 	return s
 }
 
 // recorded returns the record of the stack.
-func (s *ours) recorded(t *testing.T) stack.State {
+func (s *ownStack) recorded(t *testing.T) stack.State {
 	t.Helper()
 	data, err := s.deps.Store.Read(stack.FileState)
 	if err != nil {
@@ -92,14 +92,14 @@ func (s *ours) recorded(t *testing.T) stack.State {
 }
 
 // target is what "certyard doctor" looks at in the directory of the stack.
-func (s *ours) target(t *testing.T) (doctor.Deps, doctor.Target) {
+func (s *ownStack) target(t *testing.T) (doctor.Deps, doctor.Target) {
 	t.Helper()
-	record, changed, err := lifecycle.GetRecord(s.deps)
+	record, err := lifecycle.GetRecord(s.deps.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	own := doctor.NewOwn(record.Spec, record.Facts, s.Dir())
-	own.Changed = changed
+	own.Changed = record.Changed
 	own.Prove = func(ctx context.Context) (stack.Report, error) {
 		report, _, err := lifecycle.Smoke(ctx, s.deps)
 		return report, err
@@ -112,7 +112,7 @@ func (s *ours) target(t *testing.T) (doctor.Deps, doctor.Target) {
 }
 
 // examine examines the stack, and sees that this changes nothing.
-func (s *ours) examine(t *testing.T, change ...func(*doctor.Deps, *doctor.Target)) doctor.Result {
+func (s *ownStack) examine(t *testing.T, change ...func(*doctor.Deps, *doctor.Target)) doctor.Result {
 	t.Helper()
 	deps, target := s.target(t)
 	for _, c := range change {
@@ -222,12 +222,12 @@ func (tab *table) judge(t *testing.T, on, fault, want string, also []string, r d
 	tab.rows = append(tab.rows, row{on, fault, want, verdict, strings.Join(found, " ")})
 	tab.mu.Unlock()
 	if verdict != "first" && verdict != "sound" {
-		t.Errorf("%s, %s: %s: want %s%s", on, fault, verdict, want, told(r))
+		t.Errorf("%s, %s: %s: want %s%s", on, fault, verdict, want, toldOf(r))
 	}
 }
 
-// told writes out what was found.
-func told(r doctor.Result) string {
+// toldOf writes out what was found.
+func toldOf(r doctor.Result) string {
 	var b strings.Builder
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "\n\t%s: %s [%s %s] %s:%d %s: %s", r.Severity(f), f.Rule, f.Subject, f.Object, f.File, f.Line, f.Problem, r.Mend(f))

@@ -17,6 +17,9 @@ import (
 // for.
 func (p *patient) lookAtCertificates(context.Context) error {
 	p.wire()
+	if len(p.services()) > 0 {
+		p.judge([]string{ruleUnmounted})
+	}
 	p.uses = p.configured()
 	if o := p.target.Own; o != nil {
 		p.uses = o.Uses
@@ -25,6 +28,7 @@ func (p *patient) lookAtCertificates(context.Context) error {
 	for _, u := range p.uses {
 		p.readCert(u.Path)
 	}
+	p.readBeside()
 	if dir := p.target.Certs; dir != "" {
 		found, err := certFiles(dir)
 		if err != nil {
@@ -43,40 +47,33 @@ func (p *patient) lookAtCertificates(context.Context) error {
 	return nil
 }
 
+// readCert reads a file that is used, or that was named with its directory.
 func (p *patient) readCert(path string) {
-	known := slices.ContainsFunc(p.certs, func(f lint.CertFile) bool { return f.Path == path })
-	if path == "" || known {
-		return
-	}
-	f := certFile(path)
-	f.Mounted = p.mounted(path)
-	p.certs = append(p.certs, f)
-	if p.target.Certs == "" {
+	if path != "" && p.addCert(path) && p.target.Certs == "" {
 		p.saw(Certificates, path)
 	}
 }
 
-// mounted reports whether a container sees a file.
-func (p *patient) mounted(file string) bool {
-	for _, s := range p.services() {
-		for _, m := range s.Mounts {
-			if rel, err := filepath.Rel(m.Source, file); m.Type == "bind" && err == nil && !strings.HasPrefix(rel, "..") {
-				return true
-			}
-		}
+// addCert reads a file, and reports whether it was not yet read.
+func (p *patient) addCert(path string) bool {
+	if slices.ContainsFunc(p.certs, func(f lint.CertFile) bool { return f.Path == path }) {
+		return false
 	}
-	return false
+	f := certFile(path)
+	f.Mounted = p.mounted(path)
+	p.certs = append(p.certs, f)
+	return true
 }
 
 // guess adds what files are for that no config names. Whom a client's certificate
 // has to satisfy, the builder's config knows better.
 func (p *patient) guess() {
-	accepted := pathsOf(p.uses, lint.Builder, lint.ClientCA)
+	configured := slices.Clone(p.uses)
 	for _, u := range lint.Guess(p.certs, map[lint.Subject][]string{lint.Registry: p.registryNames(), lint.Builder: p.builderNames()}) {
-		if !slices.ContainsFunc(p.uses, func(have lint.Used) bool { return have.Path == u.Path && have.Use == u.Use }) {
-			if u.Use == lint.ClientCert && u.Subject == lint.Builder && len(accepted) > 0 {
-				u.Trust = accepted
-			}
+		if accepted := pathsOf(configured, u.Subject, lint.ClientCA); u.Use == lint.ClientCert && len(accepted) > 0 {
+			u.Trust = accepted
+		}
+		if !slices.ContainsFunc(configured, func(have lint.Used) bool { return have.Path == u.Path }) {
 			p.uses = append(p.uses, u)
 		}
 	}
@@ -98,7 +95,7 @@ func (p *patient) configured() []lint.Used {
 
 func pathsOf(uses []lint.Used, subject lint.Subject, use lint.Use) (out []string) {
 	for _, u := range uses {
-		if u.Subject == subject && u.Use == use {
+		if u.Subject == subject && u.Use == use && !slices.Contains(out, u.Path) {
 			out = append(out, u.Path)
 		}
 	}
@@ -114,6 +111,7 @@ func (p *patient) builderUses() (out []lint.Used) {
 	add := func(u lint.Used, inside string, line int, object string) {
 		host, known := p.onHost(lint.Builder, inside)
 		if inside == "" || !known {
+			p.unmounted(lint.Builder, inside, p.toml, line, object)
 			return
 		}
 		u.Path, u.Reader, u.File, u.Line, u.Object = host, p.reader(lint.Builder), p.toml, line, object
@@ -150,6 +148,7 @@ func (p *patient) registryUses() (out []lint.Used) {
 	add := func(u lint.Used, inside, key string) {
 		host, known := p.onHost(lint.Registry, inside)
 		if inside == "" || !known {
+			p.unmounted(lint.Registry, inside, p.yml, p.registry.Line("http.tls."+key), "http.tls."+key)
 			return
 		}
 		u.Subject, u.Path, u.Reader, u.File, u.Line, u.Object = lint.Registry, host, p.reader(lint.Registry), p.yml, p.registry.Line("http.tls."+key), "http.tls."+key
@@ -237,7 +236,9 @@ func (p *patient) sections() []string {
 	if p.buildkitd == nil {
 		return nil
 	}
-	return sortedKeys(p.buildkitd.Config.Registries)
+	return slices.DeleteFunc(sortedKeys(p.buildkitd.Config.Registries), func(host string) bool {
+		return strings.Contains(host, "/") // no image has such a registry, which is a rule of its own
+	})
 }
 
 // meansRegistry reports whether a section is about the registry that is looked at.
@@ -275,8 +276,13 @@ func isLoopback(host string) bool {
 // changed are the files of a stack of ours that are not as they were written.
 func (p *patient) changed() (out []lint.Finding) {
 	for _, file := range p.target.Own.Changed {
+		name, missing := strings.CutSuffix(file, " (missing)") // as lifecycle.Status has it
+		problem := "is not as certyard wrote it"
+		if missing {
+			problem = "does not exist, and certyard wrote it"
+		}
 		out = append(out, lint.Finding{
-			Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, file), Problem: "is not as certyard wrote it",
+			Rule: ruleChanged, File: filepath.Join(p.target.Own.Dir, name), Problem: problem,
 		})
 	}
 	return out

@@ -15,7 +15,7 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps
 // wire judges how the two configs and the compose file fit together.
 func (p *patient) wire() {
 	if p.compose.Builder != nil || p.compose.Registry != nil {
-		p.judge(nil, p.compose.Open(p.clientAuth())...)
+		p.judge(nil, p.open()...)
 		if p.registry != nil {
 			p.judge(nil, p.compose.WithRegistry(*p.registry)...)
 		}
@@ -33,6 +33,15 @@ func (p *patient) wire() {
 	}
 }
 
+// open finds a builder that everybody may use. What its config says has to be
+// known: one that does not start lets nobody in.
+func (p *patient) open() []lint.Finding {
+	if p.compose.Builder != nil && (p.buildkitd == nil || !p.buildkitd.Decoded) {
+		return nil
+	}
+	return p.compose.Open(p.clientAuth())
+}
+
 // clientAuth reports whether the builder asks clients for a certificate.
 func (p *patient) clientAuth() bool {
 	if p.buildkitd == nil {
@@ -44,12 +53,8 @@ func (p *patient) clientAuth() bool {
 
 // sectionFinding is about a section of buildkitd.toml.
 func (p *patient) sectionFinding(rule, host, key, problem, mend string) {
-	subject := lint.Builder
-	if rule == ruleScheme {
-		subject = "" // either of them may be the one that is wrong
-	}
 	p.findings = append(p.findings, lint.Finding{
-		Rule: rule, Subject: subject, File: p.toml, Line: p.buildkitd.Line("registry", host, key),
+		Rule: rule, Subject: lint.Builder, File: p.toml, Line: p.buildkitd.Line("registry", host, key),
 		Object: `registry."` + host + `"`, Problem: problem, Mend: mend,
 	})
 }
@@ -109,6 +114,13 @@ func (p *patient) sharesNetwork() bool {
 	return p.compose.Builder != nil && p.compose.Builder.NetworkMode != ""
 }
 
+// tlsFinding is about what a section says and the registry's config does not, or
+// the other way round: it is of both of them, and so is what explains it.
+func (p *patient) tlsFinding(rule, host, key, problem, mend string) {
+	p.sectionFinding(rule, host, key, problem, mend)
+	p.findings[len(p.findings)-1].Subject = ""
+}
+
 // judgeSchemes holds what the builder speaks against what the registry speaks.
 func (p *patient) judgeSchemes() {
 	c := p.registry.Config.HTTP
@@ -121,12 +133,12 @@ func (p *patient) judgeSchemes() {
 		plain := section.PlainHTTP != nil && *section.PlainHTTP
 		switch {
 		case plain && secured:
-			p.sectionFinding(ruleScheme, host, "http", "says http = true, and the registry speaks TLS: it answers with 400 \"Client sent an HTTP request to an HTTPS server\"", "write http = false, and ca = [...] with the registry's CA")
+			p.tlsFinding(ruleScheme, host, "http", "says http = true, and the registry speaks TLS: it answers with 400 \"Client sent an HTTP request to an HTTPS server\"", "write http = false, and ca = [...] with the registry's CA")
 		case section.PlainHTTP != nil && !plain && !secured:
-			p.sectionFinding(ruleScheme, host, "http", "says http = false, and the registry speaks plain HTTP: the builder ends with \"http: server gave HTTP response to HTTPS client\"", "give the registry a certificate: http.tls.certificate and http.tls.key")
+			p.tlsFinding(ruleScheme, host, "http", "says http = false, and the registry speaks plain HTTP: the builder ends with \"http: server gave HTTP response to HTTPS client\"", "give the registry a certificate: http.tls.certificate and http.tls.key")
 		}
 		if len(c.TLS.ClientCAs) > 0 && len(section.KeyPairs) == 0 && len(section.TLSConfigDir) == 0 && !plain {
-			p.sectionFinding(ruleKeyPair, host, "", "has no keypair, and the registry asks every client for a certificate: the builder ends with \"remote error: tls: certificate required\"",
+			p.tlsFinding(ruleKeyPair, host, "", "has no keypair, and the registry asks every client for a certificate: the builder ends with \"remote error: tls: certificate required\"",
 				fmt.Sprintf("add [[registry.%q.keypair]] with cert and key, or take http.tls.clientcas out of the registry's config", host))
 		}
 	}

@@ -53,6 +53,9 @@ type Pattern struct {
 	Text   string
 	Hop    Hop    // when this very text comes from one hop alone
 	Source string // where it comes from, when not from the entry's Source
+	// Below: the program prints it on a line of its own, below the cause. It counts
+	// only when no message is on a line just before.
+	Below bool
 }
 
 // Entry is a kind of message.

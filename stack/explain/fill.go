@@ -13,8 +13,8 @@ type filler struct{ texts, commands *strings.Replacer }
 func unset() map[string]string {
 	return map[string]string{
 		"server": "HOST:PORT", "registry": "REGISTRY", "host": "HOST", "port": "PORT", "name": "NAME", "names": "other names", "path": "FILE", "address": "HOST:PORT",
-		"client": "the client", "user": "USER", "dns": "the DNS server", "field": "the key", "after": "", "before": "", "ca": "CA", "ref": "IMAGE", "driver": "DRIVER",
-		"what": "", "status": "", "line": "", "run": "",
+		"client": "the client", "user": "USER", "dns": "the DNS server", "field": "the key", "after": "its end", "before": "its beginning", "ca": "CA", "ref": "IMAGE", "driver": "DRIVER",
+		"what": "what the text names", "line": "the line", "run": "",
 	}
 }
 

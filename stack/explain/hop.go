@@ -12,10 +12,14 @@ type cue struct {
 func cues() []cue {
 	return []cue{
 		{"http: TLS handshake error from ", ServerLog}, // net/http/server.go
+		{"error checking authorization: ", ServerLog},  // registry
 		{"curl: (", Command},
-		{"verify error:num=", Command},                         // openssl s_client
+		{"verify error:num=", Command}, // openssl s_client
+		{"Verification error: ", Command},
+		{"Verify return code: ", Command},
 		{"error:0A000", Command},                               // OpenSSL 3
 		{"unable to access ", Command},                         // git
+		{"CERTIFICATE_VERIFY_FAILED", Command},                 // Python
 		{"error checking push permissions", ClientRegistry},    // kaniko
 		{"creating push check transport for ", ClientRegistry}, // go-containerregistry
 		{"Error response from daemon: ", EngineRegistry},       // docker
@@ -33,6 +37,9 @@ func cues() []cue {
 		{"pushing manifest for ", BuilderRegistry},
 		{"load metadata for ", BuilderRegistry},
 		{"failed to list workers", ClientBuilder},
+		// buildctl; buildkitd has the cause before it, on a line of its own.
+		{"could not read ca certificate: ", ClientBuilder},
+		{"could not read certificate/key: ", ClientBuilder},
 		{"listing workers for Build", ClientBuilder},
 		{"error reading server preface", ClientBuilder},
 		{"transport: authentication handshake failed", ClientBuilder},
@@ -46,6 +53,7 @@ func cues() []cue {
 		{"could not load server key pair", DaemonStart},
 		{"buildkitd: ", DaemonStart},
 		{"configuration error: ", DaemonStart}, // registry
+		{"level=fatal msg=", DaemonStart},      // registry
 	}
 }
 

@@ -19,7 +19,7 @@ func compile(entries []Entry, cues []cue) *table {
 	for i, e := range entries {
 		for _, text := range e.Patterns {
 			p := newPattern(text.Text)
-			p.entry, p.hop, p.source = i, text.Hop, cmp.Or(text.Source, e.Source)
+			p.entry, p.hop, p.source, p.below = i, text.Hop, cmp.Or(text.Source, e.Source), text.Below
 			t.patterns = append(t.patterns, p)
 		}
 	}
@@ -110,15 +110,16 @@ func (f *finder) special(found []match) []match {
 }
 
 // causes leaves out what only wraps another message, and puts the cause first:
-// programs of this kind say what they were doing, and behind it why it failed.
+// programs of this kind say what they were doing, and behind it why it failed. Where
+// all of them wrap, the last one is nearest to the cause.
 func (f *finder) causes(found []match) []match {
 	wraps := func(m match) bool { return f.entries[f.patterns[m.pattern].entry].Wraps }
 	found = withoutFallback(f.line, found)
-	if slices.ContainsFunc(found, func(m match) bool { return !wraps(m) }) {
-		found = slices.DeleteFunc(found, wraps)
-	}
 	slices.Reverse(found)
-	return found
+	if slices.ContainsFunc(found, func(m match) bool { return !wraps(m) }) {
+		return slices.DeleteFunc(found, wraps)
+	}
+	return found[:min(len(found), 1)]
 }
 
 // withoutFallback leaves out what go-containerregistry says about plain HTTP, which

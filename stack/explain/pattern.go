@@ -21,6 +21,7 @@ type pattern struct {
 	entry  int // -1: it only tells a hop
 	hop    Hop
 	source string
+	below  bool
 	anchor string // what it begins with, without quotes
 	pieces [][]byte
 	gaps   []gap // between pieces[i] and pieces[i+1]

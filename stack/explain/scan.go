@@ -58,6 +58,7 @@ type scanner struct {
 	line   int // line ends so far
 	near   Hop // what the last line that told a hop told
 	nearAt int // which line that was
+	found  int // the line that had a message last, from 1; 0 for none
 }
 
 // some looks at the whole lines of what was read so far, or at a part of a line
@@ -124,9 +125,11 @@ func (s *scanner) take(found []match, here Hop, end int) {
 	if s.line-s.nearAt > nearLines {
 		s.near = ""
 	}
+	above := s.found > 0 && s.line+1-s.found <= nearLines
 	for _, m := range found {
-		if m.from < end {
-			p := &s.patterns[m.pattern]
+		p := &s.patterns[m.pattern]
+		if m.from < end && !(p.below && above) {
+			s.found = s.line + 1
 			s.keep(&s.finder, m, hopOf(&s.entries[p.entry], p, here, s.near), s.line+1)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -96,6 +97,30 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
+// TestCutValues: a value that the end of a part cuts is taken from the next part.
+func TestCutValues(t *testing.T) {
+	const text = "x509: certificate is valid for localhost, not registry.example.test"
+	for cut := 1; cut <= len(text); cut++ {
+		got := scanned(t, strings.NewReader(strings.Repeat("x", window-cut)+text+strings.Repeat(" y", window)))
+		if len(got.Messages) != 1 || got.Messages[0].Values["name"] != "registry.example.test" {
+			t.Fatalf("cut after %d bytes: %+v", cut, got.Messages)
+		}
+	}
+}
+
+// TestCommands: what a log says becomes part of a command only when a shell takes
+// it for one plain word.
+func TestCommands(t *testing.T) {
+	for name, want := range map[string]string{
+		"reg.test": "-servername reg.test ", "$(id)": "-servername HOST ", "a|b": "-servername HOST ", "-x": "-servername HOST ", "a`b": "-servername a ", "a&b": "-servername HOST ",
+	} {
+		got := Match("x509: certificate is valid for localhost, not " + name)
+		if len(got) != 1 || !strings.Contains(got[0].Confirm, want) {
+			t.Errorf("%q: %+v", name, got)
+		}
+	}
+}
+
 // TestLines: what ends a line, and what is counted.
 func TestLines(t *testing.T) {
 	for _, c := range []struct {
@@ -168,7 +193,7 @@ func TestDistinct(t *testing.T) {
 
 // TestNear: a line before tells the hop, when it is near enough.
 func TestNear(t *testing.T) {
-	for lines, want := range map[int]Hop{0: BuilderRegistry, nearLines - 1: BuilderRegistry, nearLines: ""} {
+	for lines, want := range map[int]Hop{0: BuilderRegistry, 2: BuilderRegistry, 3: "", 10: ""} {
 		got := Match("#5 [internal] load metadata for reg:1/x\n" + strings.Repeat("...\n", lines) + message)
 		if len(got) != 1 || got[0].Hop != want || (want == "") != (len(got[0].Hops) > 0) {
 			t.Errorf("%d lines between: %+v", lines, got)
@@ -253,4 +278,68 @@ func BenchmarkScan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzScan: no text makes it fail, and what it finds is in the text.
+func FuzzScan(f *testing.F) {
+	for _, row := range typed() {
+		f.Add([]byte(row.text))
+	}
+	f.Add([]byte("\x1b[31m\x1b]x\\\\\"\\n\r\n" + loudLine))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got := scanned(t, iotest.HalfReader(bytes.NewReader(text)))
+		if want := bytes.Count(text, []byte("\n")); got.Lines != want && got.Lines != want+1 {
+			t.Errorf("%d lines, want %d", got.Lines, want)
+		}
+		for _, m := range got.Messages {
+			if m.Line < 1 || m.Line > got.Lines || m.Count < 1 || m.Count > got.Lines || len(m.Text) > maxText+10 || strings.ContainsAny(m.Confirm, "\n\r") {
+				t.Errorf("%+v", m)
+			}
+			for _, v := range m.Values {
+				if strings.Contains(m.Confirm, v) && !harmless(v) {
+					t.Errorf("%q is in %q", v, m.Confirm)
+				}
+			}
+		}
+	})
+}
+
+// TestTable: every entry says everything, and its templates name values that its
+// texts have.
+func TestTable(t *testing.T) {
+	ids := map[string]bool{}
+	for _, e := range Entries() {
+		if ids[e.ID] {
+			t.Errorf("%s is there twice", e.ID)
+		}
+		ids[e.ID] = true
+		if got, ok := Find(e.ID); !ok || got.Title != e.Title {
+			t.Errorf("%s is not found", e.ID)
+		}
+		if e.Title == "" || e.Means == "" || e.Confirm == "" || e.Mend.Certyard == "" || e.Mend.Hand == "" || e.Source == "" || len(e.Hops) == 0 || len(e.Patterns) == 0 || len(e.Causes) == 0 {
+			t.Errorf("%s does not say everything", e.ID)
+		}
+		m := e.General()
+		for _, text := range append([]string{m.Means, m.Confirm, m.Mend.Certyard, m.Mend.Hand}, causeTexts(m)...) {
+			if name := leftover.FindString(text); name != "" {
+				t.Errorf("%s: %s is no value: %q", e.ID, name, text)
+			}
+			if first, _, _ := strings.Cut(text, " "); text == "" || strings.HasSuffix(text, ".") && !strings.Contains(text, ". ") && !strings.HasSuffix(text, "..") {
+				t.Errorf("%s: %q (%s) is empty or ends with a period", e.ID, text, first)
+			}
+		}
+		if strings.Contains(m.Confirm, "\n") {
+			t.Errorf("%s: confirm is more than one command: %q", e.ID, m.Confirm)
+		}
+	}
+}
+
+var leftover = regexp.MustCompile(`\{[a-z]+\}`)
+
+func causeTexts(m Message) []string {
+	var out []string
+	for _, c := range m.Causes {
+		out = append(out, c.Cause, c.Tell)
+	}
+	return out
 }

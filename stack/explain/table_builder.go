@@ -7,7 +7,6 @@ func builderEntries() []Entry {
 			ID: "plaintext-to-builder", Title: "the client speaks plain text, and the builder wants TLS", Hops: []Hop{ClientBuilder},
 			Patterns: []Pattern{
 				{Text: "error reading server preface: EOF", Hop: ClientBuilder},
-				{Text: "error reading server preface: read tcp * connection reset by peer", Hop: ClientBuilder},
 			},
 			Means: "the connection was taken, and closed without an answer: a TLS port does that to a client that does not begin a handshake",
 			Causes: []Cause{
@@ -16,32 +15,53 @@ func builderEntries() []Entry {
 			},
 			Confirm: `openssl s_client -connect {server} -servername {host} </dev/null 2>&1 | grep -E 'subject|issuer|Verify'`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" sets what clients of the builder need`,
+				Certyard: `eval "$(certyard env)" sets what clients of the builder need`,
 				Hand:     "  buildctl --addr tcp://{server} --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem ...\n  docker buildx create --driver remote --driver-opt cacert=/abs/ca.pem,cert=/abs/cert.pem,key=/abs/key.pem tcp://{server}",
 			},
 			Source: grpcGo + ":1698; buildkit v0.34.2 cmd/buildctl/common/common.go:67-72",
 		},
 		{
-			// The alert of a server that refuses a client's certificate comes after the
+			// P22. The alert of a server that refuses a client's certificate comes after the
 			// client's first bytes: whichever is first, the client reads it or fails to
 			// write.
-			ID: "builder-broke-off", Title: "the builder ended the connection while the client wrote, mostly over its certificate", Hops: []Hop{ClientBuilder},
+			ID: "builder-broke-off", Title: "the builder ended the connection right after the handshake, mostly over the client's certificate", Hops: []Hop{ClientBuilder},
 			Patterns: []Pattern{
-				{Text: "Unavailable: write tcp * write: broken pipe", Hop: ClientBuilder},
-				{Text: "Unavailable: write tcp * write: connection reset by peer", Hop: ClientBuilder},
-				{Text: `desc = "write tcp * write: broken pipe`, Hop: ClientBuilder},
+				{Text: "Unavailable: write tcp *-><address>: write: broken pipe", Hop: ClientBuilder},
+				{Text: "Unavailable: write tcp *-><address>: write: connection reset by peer", Hop: ClientBuilder},
+				{Text: `desc = "write tcp *-><address>: write: broken pipe`, Hop: ClientBuilder},
+				{Text: "error reading server preface: read tcp *-><address>: read: connection reset by peer", Hop: ClientBuilder},
+				{Text: "error reading server preface: connection reset by peer", Hop: ClientBuilder},
 			},
-			Means: "TLS came up on the client's side, and the builder closed; with mutual TLS it refuses a client only after that, and the reason is lost now and then",
+			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
 			Causes: []Cause{
-				{"the client has no certificate, or one that the builder refuses", "run it again: mostly the text is then: error reading server preface: remote error: tls: ..."},
+				{"the builder wants a client certificate (mutual TLS), and got none or one that it refuses", "run it again: mostly the text is then: error reading server preface: remote error: tls: ..."},
+				{"the client speaks plain text, and the builder TLS", "buildctl has neither --tlscacert nor --tlsdir"},
 				{"the builder is being stopped", "its log says: stopping server"},
 			},
 			Confirm: `openssl s_client -connect {server} -servername {host} -cert cert.pem -key key.pem -alpn h2 </dev/null 2>&1 | grep -E 'alert|Acceptable|Verify'`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard smoke" proves them`,
-				Hand:     "give the client a certificate of the builder's client CA (--tlscert, --tlskey)",
+				Certyard: `eval "$(certyard env)" hands clients certificate and key; "certyard smoke" proves them`,
+				Hand:     "buildctl --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem\nor take the line ca = ... out of [grpc.tls] in buildkitd.toml, on loopback only: whoever reaches that port then builds as root",
 			},
-			Source: grpcGo + "; " + goTLS + "/handshake_client_tls13.go",
+			Source: grpcGo + ":1698; " + goTLS + "/handshake_client_tls13.go",
+		},
+		{
+			ID: "curl-broke-off", Title: "the server ended curl's connection right after the handshake", Hops: []Hop{Command},
+			Patterns: []Pattern{
+				{Text: "curl: (55) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
+				{Text: "Send failure: Connection reset by peer", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+				{Text: "Send failure: Broken pipe", Hop: Command, Source: "curl 7.88.1 lib/cf-socket.c"},
+			},
+			Means: "over TLS 1.3 a server refuses a client only after the client believes that TLS is up; a client that is still sending then learns that the connection is gone, and not why",
+			Causes: []Cause{
+				{"the server wants a client certificate, and got none or one that it refuses", "run it again: mostly the text then has the alert; the registry's log says why"},
+				{"the server was stopped", "its log ends in that second"},
+			},
+			Confirm: `openssl s_client -connect {server} -servername {host} </dev/null 2>/dev/null | sed -n '/Acceptable client/,/Shared/p'`,
+			Mend:    Mend{Certyard: `certyard's registry asks nobody for a client certificate`, Hand: "curl --cacert ca.pem --cert cert.pem --key key.pem https://{server}/v2/"},
+			Source:  "curl 7.88.1 lib/strerror.c",
+			Wraps:   true,
 		},
 		{
 			ID: "not-a-builder", Title: "what answers there is no BuildKit", Hops: []Hop{ClientBuilder},
@@ -128,17 +148,23 @@ func builderEntries() []Entry {
 				{"it belongs to root", "the text says: permission denied"},
 			},
 			Confirm: `echo "$BUILDKIT_HOST"`,
-			Mend:    Mend{Certyard: `"eval \"$(certyard env)\"" sets BUILDKIT_HOST`, Hand: "  [grpc]\n    address = [\"unix:///run/buildkit/buildkitd.sock\", \"tcp://0.0.0.0:1234\"]"},
+			Mend:    Mend{Certyard: `eval "$(certyard env)" sets BUILDKIT_HOST`, Hand: "  [grpc]\n    address = [\"unix:///run/buildkit/buildkitd.sock\", \"tcp://0.0.0.0:1234\"]"},
 			Source:  buildkit + "cmd/buildkitd/main.go:605-676",
 		},
 		{
-			ID: "tlsdir", Title: "buildctl was told about TLS in two ways", Hops: []Hop{ClientBuilder},
-			Patterns: []Pattern{{Text: "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time", Hop: ClientBuilder}},
-			Means:    "--tlsdir stands for the three files, which have to be all there: ca.pem, cert.pem, key.pem",
-			Causes:   []Cause{{"a flag, and one of BUILDKIT_TLS_*", "\"env | grep BUILDKIT\""}},
-			Confirm:  `env | grep BUILDKIT`,
-			Mend:     Mend{Certyard: `"certyard env" prints flags that fit together`, Hand: "leave one of both out; --tlsdir has no way without a client certificate"},
-			Source:   buildkit + "cmd/buildctl/common/common.go:43-46,119-143",
+			ID: "tlsdir", Title: "buildctl cannot use this --tlsdir", Hops: []Hop{ClientBuilder},
+			Patterns: []Pattern{
+				{Text: "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time", Hop: ClientBuilder},
+				{Text: "directory did not contain one of the needed files: <names...>", Hop: ClientBuilder},
+			},
+			Means: "--tlsdir stands for the three files, which have to be all there: ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and tls.key",
+			Causes: []Cause{
+				{"the directory has no client certificate", "the text names the file; without one --tlscacert alone is the way"},
+				{"a flag besides --tlsdir, and one of BUILDKIT_TLS_*", "\"env | grep BUILDKIT\""},
+			},
+			Confirm: `env | grep BUILDKIT`,
+			Mend:    Mend{Certyard: `"certyard env" prints flags that fit together`, Hand: "leave one of both out; --tlsdir has no way without a client certificate"},
+			Source:  buildkit + "cmd/buildctl/common/common.go:43-46,119-143",
 		},
 		{
 			ID: "build-failed", Title: "the build failed; the reason is behind or above this", Hops: []Hop{ClientBuilder, BuilderRegistry},

@@ -5,9 +5,20 @@ func fileEntries() []Entry {
 	where := []Hop{DaemonStart, ClientBuilder, BuilderRegistry, EngineRegistry}
 	return []Entry{
 		{
+			ID: "half-a-pair", Title: "cert without key, or key without cert", Hops: []Hop{DaemonStart, ClientBuilder},
+			Patterns: []Pattern{
+				{Text: "you must specify key and cert file if one is specified", Hop: DaemonStart},
+				{Text: "could not read certificate/key: open : no such file or directory", Hop: ClientBuilder, Source: buildkit + "client/client.go:334"},
+			},
+			Means:   "below [grpc.tls], or of --tlscert and --tlskey, only one is there",
+			Causes:  []Cause{{"the other is missing or misspelt", "buildkitd ignores keys that it does not know"}},
+			Confirm: `grep -nA4 'grpc.tls' buildkitd.toml`,
+			Mend:    Mend{Certyard: `"certyard init" writes a buildkitd.toml that fits`, Hand: "  [grpc.tls]\n    cert = \"/certs/server.crt\"\n    key  = \"/certs/server.key\""},
+			Source:  buildkit + "cmd/buildkitd/main.go:827-832",
+		},
+		{
 			ID: "key-mismatch", Title: "the key does not belong to the certificate", Hops: where,
 			Patterns: []Pattern{
-				{Text: "could not load server key pair: tls: private key does not match public key", Hop: DaemonStart, Source: buildkit + "cmd/buildkitd/main.go:836"},
 				{Text: "tls: private key does not match public key"},
 				{Text: "tls: private key type does not match public key type"},
 				{Text: "tls: invalid signature by the server certificate", Source: goTLS + "/handshake_client.go"},
@@ -63,11 +74,6 @@ func fileEntries() []Entry {
 		{
 			ID: "permission-denied", Title: "a file may not be read by the user that the program runs as", Hops: where,
 			Patterns: []Pattern{
-				{Text: "could not load server key pair: open <path>: permission denied", Hop: DaemonStart, Source: buildkit + "cmd/buildkitd/main.go:836"},
-				{Text: "could not read ca certificate: open <path>: permission denied", Source: buildkit + "cmd/buildkitd/main.go:846"},
-				{Text: "could not read certificate/key: open <path>: permission denied", Hop: ClientBuilder, Source: buildkit + "client/client.go:334"},
-				{Text: "failed to read <path>: open * permission denied", Hop: BuilderRegistry, Source: buildkit + "util/resolver/resolver.go:109"},
-				{Text: "failed to load keypair for <path>: open * permission denied", Hop: BuilderRegistry, Source: buildkit + "util/resolver/resolver.go:117"},
 				{Text: "open <path>: permission denied"},
 			},
 			Means: "{path} is there and belongs to somebody else",
@@ -84,12 +90,8 @@ func fileEntries() []Entry {
 			// P24.
 			ID: "no-such-file", Title: "a file is not where the config says", Hops: where,
 			Patterns: []Pattern{
-				{Text: "could not load server key pair: open <path>: no such file or directory", Hop: DaemonStart, Source: buildkit + "cmd/buildkitd/main.go:836"},
-				{Text: "could not read ca certificate: open <path>: no such file or directory", Source: buildkit + "cmd/buildkitd/main.go:846"},
-				{Text: "could not read certificate/key: open <path>: no such file or directory", Hop: ClientBuilder, Source: buildkit + "client/client.go:334"},
-				{Text: "failed to read <path>: open * no such file or directory", Hop: BuilderRegistry, Source: buildkit + "util/resolver/resolver.go:109"},
-				{Text: "failed to load keypair for <path>: open * no such file or directory", Hop: BuilderRegistry, Source: buildkit + "util/resolver/resolver.go:117"},
 				{Text: "open <path>: no such file or directory"},
+				{Text: "stat <path>: no such file or directory"},
 			},
 			Means: "{path} does not exist for the process that wants it",
 			Causes: []Cause{
@@ -104,9 +106,8 @@ func fileEntries() []Entry {
 		{
 			ID: "is-a-directory", Title: "there is a directory where a file should be", Hops: where,
 			Patterns: []Pattern{
-				{Text: "could not load server key pair: read <path>: is a directory", Hop: DaemonStart, Source: buildkit + "cmd/buildkitd/main.go:836"},
 				{Text: "read <path>: is a directory"},
-				{Text: "not a directory: unknown: Are you trying to mount a directory onto a file", Hop: DaemonStart, Source: moby + "daemon/start.go"},
+				{Text: `error mounting "<path>" to rootfs at * not a directory: unknown: Are you trying to mount a directory onto a file`, Hop: DaemonStart, Source: "runc v1.1.5 libcontainer/rootfs_linux.go, " + moby + "daemon/errors.go"},
 			},
 			Means:   "{path} was mounted when it did not exist on the engine's machine: docker then makes an empty directory of that name",
 			Causes:  []Cause{{"the file was not there at the first start", "on the host it is an empty directory now"}, {"the engine is on another machine", "paths of mounts are those of the engine's machine"}},
@@ -129,11 +130,12 @@ func fileEntries() []Entry {
 		{
 			ID: "key-pair", Title: "a pair of certificate and key could not be loaded", Hops: where,
 			Patterns: []Pattern{
-				{Text: "could not load server key pair", Hop: DaemonStart, Source: buildkit + "cmd/buildkitd/main.go:836"},
+				// buildkitd prints the cause first, and this alone on a line below it.
+				{Text: "could not load server key pair", Hop: DaemonStart, Below: true, Source: buildkit + "cmd/buildkitd/main.go:836, 491"},
+				{Text: "could not read ca certificate", Below: true, Source: buildkit + "cmd/buildkitd/main.go:846, client/client.go:315"},
 				{Text: "could not read certificate/key", Hop: ClientBuilder, Source: buildkit + "client/client.go:334"},
 				{Text: "failed to load keypair for <path>", Hop: BuilderRegistry, Source: buildkit + "util/resolver/resolver.go:117"},
 				{Text: "failed to load x509 key pair"},
-				{Text: "could not read ca certificate", Source: buildkit + "cmd/buildkitd/main.go:846"},
 			},
 			Means:   "what follows in the line says why",
 			Causes:  []Cause{{"one of the files is not there, not readable, or no PEM", "see the end of the line"}},

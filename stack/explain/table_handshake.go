@@ -25,7 +25,7 @@ func handshakeEntries() []Entry {
 			},
 			Confirm: `{run}openssl s_client -connect {server} -servername {host} </dev/null 2>/dev/null | sed -n '/Acceptable client/,/Shared/p'`,
 			Mend: Mend{
-				Certyard: `"eval \"$(certyard env)\"" hands clients certificate and key; "certyard client add NAME" makes one for somebody else; builder.tls: server asks for none`,
+				Certyard: `eval "$(certyard env)" hands clients certificate and key; "certyard client add NAME" makes one for somebody else; builder.tls: server asks for none`,
 				Hand:     "buildctl --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem\nor take the line ca = ... out of [grpc.tls] in buildkitd.toml, on loopback only: whoever reaches that port then builds as root",
 			},
 			Source: goTLS + "/alert.go:96",
@@ -43,7 +43,7 @@ func handshakeEntries() []Entry {
 				{"no cipher or curve in common", "the server is no Go program, or has http.tls.ciphersuites; -tls1_3 fails as well"},
 			},
 			Confirm: `{run}openssl s_client -connect {server} -servername {host} -tls1_3 </dev/null`,
-			Mend:    Mend{Certyard: `"eval \"$(certyard env)\"" hands clients their certificate`, Hand: "give the client a certificate that the server's client CA has signed (--tlscert, --tlskey)"},
+			Mend:    Mend{Certyard: `eval "$(certyard env)" hands clients their certificate`, Hand: "give the client a certificate that the server's client CA has signed (--tlscert, --tlskey)"},
 			Source:  goTLS + "/alert.go:71",
 		},
 		{
@@ -113,6 +113,9 @@ func handshakeEntries() []Entry {
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate authority", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: unknown certificate", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: expired certificate", Hop: ServerLog},
+				// OpenSSL sends the alert without the encryption that the server expects by
+				// then, over TLS 1.3.
+				{Text: "http: TLS handshake error from * local error: tls: bad record MAC", Hop: ServerLog, Source: goTLS + "/alert.go:70"},
 				{Text: "http: TLS handshake error from * remote error: tls: error decrypting message", Hop: ServerLog},
 				{Text: "http: TLS handshake error from * remote error: tls: ", Hop: ServerLog},
 			},

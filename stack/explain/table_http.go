@@ -14,6 +14,8 @@ func httpEntries() []Entry {
 				{Text: "HTTP request to HTTPS server"},
 				{Text: "HTTP request to an HTTPS server"},
 				{Text: "http: TLS handshake error from * client sent an HTTP request to an HTTPS server", Hop: ServerLog, Source: goHTTP + "/server.go:1929"},
+				// Of the answer to a HEAD request there is no text.
+				{Text: "unexpected status from * request to http://*: 400 Bad Request", Source: "containerd v2.4.2 core/remotes/errors/errors.go:43"},
 				{Text: "The plain HTTP request was sent to HTTPS port", Source: "nginx 1.27 src/http/ngx_http_special_response.c"},
 			},
 			Means: "the server speaks TLS and got a request without: whoever asked believes that {registry} is plain HTTP",
@@ -56,12 +58,12 @@ func httpEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: `malformed HTTP response "\x15\x03`},
 				{Text: `malformed HTTP response "\x00\x00`, Source: "a gRPC server, " + goHTTP + "/response.go:170"},
+				{Text: "readLoopPeekFailLocked: ", Source: goHTTP + "/transport.go, when the server speaks first"},
 				{Text: "curl: (1) Received HTTP/0.9 when not allowed", Hop: Command, Source: "curl 7.88.1 lib/http.c"},
 				{Text: "curl: (52) Empty reply from server", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
-				{Text: "curl: (56) ", Hop: Command, Source: "curl 7.88.1 lib/strerror.c"},
 			},
 			Means:   "plain HTTP was sent to a port with TLS, or to that of a builder: the answer is no HTTP",
-			Causes:  []Cause{{"http:// instead of https://", "\"\\x15\\x03\" is a TLS alert"}, {"the port is the builder's", "\"\\x00\\x00\" is HTTP/2, which gRPC speaks"}, {"curl (56): the server ended the connection after the request", "the text behind it says why: an alert about a certificate, or a reset"}},
+			Causes:  []Cause{{"http:// instead of https://", "\"\\x15\\x03\" is a TLS alert"}, {"the port is the builder's", "\"\\x00\\x00\" is HTTP/2, which gRPC speaks"}},
 			Confirm: `{run}openssl s_client -connect {server} -servername {host} </dev/null`,
 			Mend:    Mend{Certyard: `"certyard env" prints the addresses with their schemes`, Hand: "use https://, and for a builder tcp:// with buildctl or buildx"},
 			Source:  goHTTP + "/response.go:170",

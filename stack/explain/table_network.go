@@ -131,6 +131,8 @@ func networkEntries() []Entry {
 			ID: "unexpected-eof", Title: "the other side hung up in the middle", Hops: all,
 			Patterns: []Pattern{
 				{Text: ": unexpected EOF"},
+				{Text: `failed to do request: *": EOF`, Source: "Go 1.26.8 io/io.go:44"},
+				{Text: `Error response from daemon: *": EOF`, Source: "Go 1.26.8 io/io.go:44"},
 				{Text: "tls: unexpected EOF"},
 				{Text: "unexpected eof while reading", Source: ossl},
 				{Text: `Get "<>": EOF`, Source: goHTTP + "/transport.go"},
@@ -142,7 +144,7 @@ func networkEntries() []Entry {
 				{Text: "GnuTLS recv error (-110)", Hop: Command, Source: "GnuTLS 3.7.9 lib/errors.c"},
 			},
 			Means:   "the connection was closed before the answer was complete",
-			Causes:  []Cause{{"the server was stopped or crashed", "its log says so"}, {"the port is that of something that does not speak this protocol", "it happens at once, each time: plain text to TLS or the other way round"}, {"a proxy's limit of size or time", "it happens with large layers only"}},
+			Causes:  []Cause{{"the server was stopped or crashed", "its log says so"}, {"the port is that of something that does not speak this protocol", "it happens at once, each time: plain text to TLS or the other way round"}, {"a proxy is in between, and the server behind it is gone", "it happens at once, and the proxy's log says so"}, {"a proxy's limit of size or time", "it happens with large layers only"}},
 			Confirm: `{run}openssl s_client -connect {server} -servername {host} </dev/null 2>&1 | head -5`,
 			Mend:    Mend{Certyard: `"certyard smoke" tries every path; "certyard logs" shows what the daemons said`, Hand: "look at the server's log of that second"},
 			Source:  "Go 1.26.8 io/io.go:48",

@@ -29,12 +29,12 @@ func registryEntries() []Entry {
 		},
 		{
 			ID: "registry-client-auth", Title: "the registry does not know this way to ask for client certificates", Hops: start,
-			Patterns: []Pattern{{Text: "unknown client auth mod '<what>' specified for http.tls.clientauth", Hop: DaemonStart}},
+			Patterns: []Pattern{{Text: "invalid ClientAuth <what> Must be one of: ", Hop: DaemonStart}},
 			Means:    "clientauth takes request-client-cert, require-any-client-cert, verify-client-cert-if-given and require-and-verify-client-cert",
 			Causes:   []Cause{{"another spelling", "{what}"}},
 			Confirm:  logs,
 			Mend:     Mend{Certyard: `certyard's registry uses passwords`, Hand: "  http:\n    tls:\n      clientauth: require-and-verify-client-cert\n      clientcas: [/certs/client-ca.pem]"},
-			Source:   dist + "registry/registry.go:300-306",
+			Source:   dist + "configuration/configuration.go:1020",
 		},
 		{
 			ID: "no-http-secret", Title: "the registry has no fixed secret", Hops: start,

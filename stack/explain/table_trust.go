@@ -18,7 +18,7 @@ func trustEntries() []Entry {
 				{Text: "verify error:num=20:unable to get local issuer certificate", Hop: Command, Source: openssl},
 				{Text: "The certificate issuer is unknown", Hop: Command, Source: gnutls},
 				{Text: "server certificate verification failed. CAfile: <path> CRLfile: ", Hop: Command, Source: "git 2.39.5 with libcurl-gnutls 7.88.1 lib/vtls/gtls.c"},
-				{Text: "CERTIFICATE_VERIFY_FAILED] certificate verify failed: ", Hop: Command, Source: "Python 3.11 Modules/_ssl.c"},
+				{Text: "CERTIFICATE_VERIFY_FAILED] certificate verify failed: ", Source: "Python 3.11 Modules/_ssl.c"},
 				{Text: "UNABLE_TO_VERIFY_LEAF_SIGNATURE", Hop: Command, Source: "Node.js 22 src/crypto/crypto_common.cc"},
 				{Text: "PKIX path building failed: ", Hop: Command, Source: "OpenJDK 17 sun/security/validator/PKIXValidator.java"},
 			},
@@ -35,7 +35,7 @@ func trustEntries() []Entry {
 			},
 			Confirm: seeCertificate + ` | grep -E '^ *(depth|i:|s:)|Verify return'`,
 			Mend: Mend{
-				Certyard: `"certyard up" writes the CA, "http = false" and the name that the network uses into buildkitd.toml and restarts the builder; "eval \"$(certyard env)\"" hands clients the same CA; "certyard smoke" proves every path`,
+				Certyard: `"certyard up" writes the CA, "http = false" and the name that the network uses into buildkitd.toml and restarts the builder; eval "$(certyard env)" hands clients the same CA; "certyard smoke" proves every path`,
 				Hand:     trustOnBuilder + "for buildctl:      --tlscacert ca.pem\nfor Docker Engine: cp ca.pem /etc/docker/certs.d/{registry}/ca.crt   (no restart)\nfor curl:          --cacert ca.pem",
 			},
 			Source: goX509 + ":157; buildkit v0.34.2 util/resolver/resolver.go:94-112",
@@ -60,7 +60,7 @@ func trustEntries() []Entry {
 			Confirm: seeCertificate + ` 2>/dev/null | openssl x509 -noout -issuer -dates -ext authorityKeyIdentifier`,
 			Mend: Mend{
 				Certyard: `"certyard up" hands the present CA to everybody and restarts what reads it at its start; "certyard rotate --ca" replaces a CA in phases in which both are trusted`,
-				Hand:     "copy the CA that signs now to every side that verifies, restart buildkitd, then compare\n  openssl x509 -noout -fingerprint -sha256 -in ca.pem\nOn the way from one CA to the next, a ca file may hold both.",
+				Hand:     "copy the CA that signs now to every side that verifies, restart buildkitd, then compare\n  openssl x509 -noout -fingerprint -sha256 -in ca.pem\non the way from one CA to the next a ca file may hold both",
 			},
 			Source: goX509 + ":156-175",
 		},

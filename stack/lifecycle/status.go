@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -74,7 +75,7 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation,
 		// In JSON an empty list is [], not null.
 		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
-	if s.Changed, err = changed(d.Store, *p.state); err != nil {
+	if s.Changed, err = allDrifted(d.Store, *p.state); err != nil {
 		return s, err
 	}
 	if s.Due, err = due(p, d.Now()); err != nil {
@@ -104,27 +105,41 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	return s, nil
 }
 
-// GetRecord returns the record of a stack, and which files are not as it has them.
-// It judges no certificate, so that there is an answer for a stack whose
-// certificates are broken too.
-func GetRecord(d Deps) (stack.State, []string, error) {
-	p, err := recorded(d.Store)
-	if err != nil {
-		return stack.State{}, nil, err
-	}
-	files, err := changed(d.Store, *p.state)
-	return *p.state, files, err
+// Recorded is what the record of a stack says, and which files are not as it says.
+type Recorded struct {
+	Spec     stack.Spec
+	Facts    stack.Facts
+	Rotation *stack.Rotation // nil for none
+	Changed  []string
 }
 
-// changed lists the files that are not as they were written.
-func changed(store Store, s stack.State) ([]string, error) {
+// GetRecord reads the record of a stack. Of the files themselves it judges nothing,
+// so that it can be had of a stack whose certificates are damaged.
+func GetRecord(store Store) (Recorded, error) {
+	data, err := store.Read(stack.FileState)
+	switch {
+	case err != nil:
+		return Recorded{}, err
+	case data == nil:
+		return Recorded{}, &NoStackError{Dir: store.Root()}
+	}
+	s, err := stack.ParseState(data)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("reading %s: %w", store.Root(), err)
+	}
+	changed, err := allDrifted(store, s)
+	return Recorded{Spec: s.Spec, Facts: s.Facts, Rotation: s.Rotation, Changed: changed}, err
+}
+
+// allDrifted returns the files that are not as they were written.
+func allDrifted(store Store, s stack.State) ([]string, error) {
 	out := []string{}
 	for _, hop := range []stack.Hop{stack.HopHostRegistry, stack.HopHostBuilder, stack.HopBuilderRegistry} {
-		files, _, err := drifted(store, s, hop)
+		changed, _, err := drifted(store, s, hop)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, files...)
+		out = append(out, changed...)
 	}
 	return out, nil
 }

@@ -98,6 +98,18 @@ func buildkitdFiles() map[string]string {
 		"version = 2\n": "1: unknown-key",
 		"foo.bar = 1\n": "1: unknown-key",
 
+		"[worker.oci]\nsnapsoter = \"native\"\n":                                                                           "2: unknown-key +",
+		"[worker.containerd]\nenabled = false\n[worker.containerd.runtime]\naddress = \"/x\"\n":                            "4: misplaced +",
+		"[grpc]\ncert = \"/c\"\n[grpc.tls]\ncert = [\"/x\", \"/y\"]\n":                                                     "4: type, 2: misplaced",
+		"[grpc]\naddress = ['tcp://:1','unix:///x']\ncert = '/c'\n":                                                        "3: misplaced +",
+		"[grpc]\naddress = ['tcp://:1','unix:///x']\nkey = '/c'\n":                                                         "3: misplaced +",
+		"[grpc.tls]\ncert = '/c'\nkey = '/k'\naddress = [\"tcp://:1\"]\n":                                                  "4: misplaced",
+		"[grpc]\nkey = '/k'\n[grpc.tls]\ncert = '/c'\n":                                                                    "2: misplaced +",
+		"[registry.\"localhost:1\"]\nca = ['/x']\nplain_http = false\n":                                                    "3: unknown-key +",
+		"[registry.\"h:1\"]\nca=['/x']\n[[registry.\"h:1\".keypair]]\nkey='/k'\ncertificate='/c'\n":                        "5: unknown-key +",
+		"[registry.\"h:1\"]\nca=['/x']\n[[registry.\"h:1\".keypair]]\nprivatekey='/k'\ncertificate='/c'\n":                 "4: unknown-key +, 5: unknown-key +",
+		"[registry.\"h:1\"]\nca=['/x']\n[[registry.\"h:1\".keypair]]\n[[registry.\"h:1\".keypair]]\nkey='/k'\ncert='/c'\n": "3: keypair",
+
 		// value, address
 		"[log]\nformat = \"xml\"\nlevel = \"loud\"\n":                                                    "2: value, 3: value",
 		"[log]\nformat = \"json\"\nlevel = \"Debug\"\n":                                                  "",

@@ -87,7 +87,7 @@ func judgeHosts(b *Buildkitd) []Finding {
 		}
 		f.Mend = fmt.Sprintf("write [%s]", keyPath("registry", better))
 		plain := strings.HasPrefix(strings.ToLower(s.host), "http://") && s.PlainHTTP == nil // it would get TLS
-		if _, taken := b.Config.Registries[better]; !taken && !plain {
+		if !plain {                                                                          // a section that has the better name already is seen when the edit is tried
 			f.Edits = b.renamed(s.host, better)
 		}
 		return f
@@ -147,7 +147,7 @@ func (b *Buildkitd) renamed(host, to string) []Edit {
 			continue
 		}
 		fix := b.toml.splice(part, quoteKey(to))
-		if e.inline || slices.ContainsFunc(out, func(o Edit) bool { return o.From == fix.From }) {
+		if slices.ContainsFunc(out, func(o Edit) bool { return o.From == fix.From }) {
 			return nil
 		}
 		out = append(out, fix)

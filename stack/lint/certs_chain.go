@@ -147,10 +147,13 @@ func (b board) refusal(l leaf, t trust, at time.Time, err error) []Finding {
 	case below.CheckSignatureFrom(ca) != nil:
 		return []Finding{l.in("certs.not-a-ca", ca, fmt.Sprintf("%s was signed by %s, which may sign nobody: it says %s; %s", title(below, l.Path), name(ca), signingLack(ca), l.refused(err)),
 			"make the CA anew with basicConstraints=critical,CA:TRUE and keyUsage=keyCertSign,cRLSign, and then what it has signed")}
-	case within(ca, b.now) != b.now:
+	case b.now.After(ca.NotAfter) || b.now.Before(ca.NotBefore):
 		return []Finding{caEnded(t.Used, ca, b.now)}
-	case within(ca, at) != at:
-		return nil // the leaf and its CA were never valid together, and its own dates are judged elsewhere
+	case at.After(ca.NotAfter) || at.Before(ca.NotBefore):
+		return nil // the leaf has ended before its CA was renewed, or begins after it ends: its own dates are what is wrong
+	}
+	if i := slices.IndexFunc(l.above, func(ca *x509.Certificate) bool { return b.now.After(ca.NotAfter) || b.now.Before(ca.NotBefore) }); i >= 0 {
+		return []Finding{caEnded(l.Used, l.above[i], b.now)}
 	}
 	return []Finding{t.at("certs.chain", fmt.Sprintf("%s is not accepted by who trusts %s: %s", l.title(), t.files(), l.refused(err)), mendTrust(t))}
 }

@@ -278,6 +278,10 @@ func chainFaults() []fault {
 		{"certs.same-subject", func(t *testing.T, y *yard, a authorities) {
 			y.put(regCA, a.servers.Twin(t).Trust().PEM())
 		}, []string{"certs.same-subject"}},
+		{"certs.same-subject: above an issuing CA", func(t *testing.T, y *yard, a authorities) {
+			y.serve(t, a.servers.Issuing(t).Server(t, "registry", "localhost", "127.0.0.1"))
+			y.put(regCA, a.servers.Twin(t).Trust().PEM())
+		}, []string{"certs.same-subject"}},
 		{"certs.same-subject: of the clients", func(t *testing.T, y *yard, a authorities) {
 			y.put("buildkit/clients.crt", a.clients.Twin(t).Trust().PEM())
 		}, []string{"certs.same-subject"}},
@@ -349,6 +353,24 @@ func bundleFaults() []fault {
 		{"certs.trust-leaf", func(t *testing.T, y *yard, a authorities) {
 			y.put(regCA, certPEM(a.servers.Server(t, "other")))
 		}, []string{"certs.trust-leaf"}},
+		{"the served certificate is trusted beside its CA", func(_ *testing.T, y *yard, _ authorities) {
+			y.file(regCA).Data = append(y.file(regCA).Data, y.file(regCert).Data...)
+		}, nil},
+		{"an expired self-signed server is one that is trusted", func(t *testing.T, y *yard, _ authorities) {
+			kp := made(t, nil, func(c *x509.Certificate) {
+				asServer(c)
+				c.IsCA, c.NotAfter = true, y.now.Add(-day)
+			})
+			y.serve(t, kp)
+			y.put(regCA, kp.CertPEM())
+		}, []string{"certs.expired", "certs.self-signed"}},
+		{"self-signed twice with one number", func(t *testing.T, y *yard, _ authorities) {
+			one := func(c *x509.Certificate) { asServer(c); c.SerialNumber = big.NewInt(1) }
+			kp := made(t, nil, one)
+			y.serve(t, kp)
+			y.put(regCA, kp.CertPEM())
+			y.put("registry/old.crt", made(t, nil, one).CertPEM())
+		}, []string{"certs.self-signed"}},
 		{"the served certificate is trusted", func(_ *testing.T, y *yard, _ authorities) {
 			y.put(regCA, y.file(regCert).Data)
 		}, nil},

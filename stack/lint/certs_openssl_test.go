@@ -106,7 +106,7 @@ mkdir away && mv ca.key away/`
 			}
 			for _, f := range got {
 				quote := said.FindStringSubmatch(f.Problem)
-				if quote != nil && ( err == nil || !strings.Contains(err.Error(), quote[1])) {
+				if quote != nil && (err == nil || !strings.Contains(err.Error(), quote[1])) {
 					t.Errorf("quotes %q, Go says %v", quote[1], err)
 				}
 			}

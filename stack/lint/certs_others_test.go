@@ -148,6 +148,13 @@ func TestGuess(t *testing.T) {
 			y.put("ca.crt", ca.Trust().PEM())
 			pair(y, "tls.crt", "tls.key", ca.Server(t, "buildkit"))
 		}, []string{"builder: trusted CA ca.crt", "builder: server certificate tls.crt tls.key ca.crt", "builder: server key tls.key"}, nil},
+		{"names tell whose it is, the registry's", func(y *yard) {
+			y.put("ca.crt", ca.Trust().PEM())
+			pair(y, "tls.crt", "tls.key", ca.Server(t, "registry"))
+		}, []string{"registry: trusted CA ca.crt", "registry: server certificate tls.crt tls.key ca.crt", "registry: server key tls.key"}, nil},
+		{"a CA and its key alone", func(y *yard) {
+			pair(y, "myca.crt", "myca.key", ca.Pair)
+		}, []string{": trusted CA myca.crt"}, nil},
 		{"a key that is not the certificate's", func(y *yard) {
 			y.put("ca.crt", ca.Trust().PEM())
 			y.put("domain.crt", ca.Server(t, "registry").CertPEM())
@@ -183,6 +190,60 @@ func TestGuess(t *testing.T) {
 			}
 			if got := y.causes(t); !slices.Equal(sortedIDs(got), slices.Sorted(slices.Values(c.broke))) {
 				t.Errorf("got %v, want %v%s", ids(got), c.broke, show(got))
+			}
+		})
+	}
+}
+
+// TestCertificatesMends: where a finding about a file gives a command, the command
+// makes of the file what is wanted.
+func TestCertificatesMends(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	kp := pkitest.New(t, now).Server(t, "registry")
+	p7 := func() []byte {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "c.pem"), kp.CertPEM(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), "openssl", "crl2pkcs7", "-nocrl", "-certfile", filepath.Join(dir, "c.pem"), "-outform", "der").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name, made string // the file that the command makes
+		use        lint.Use
+		data       []byte
+		says       string
+	}{
+		{"DER", "cert.pem", lint.ServerCert, kp.Cert.Raw, "a certificate in DER"},
+		{"DER key", "key.pem", lint.ServerKey, der(keyPEM(t, kp)), "a key in DER"},
+		{"PKCS #7", "cert.pem", lint.ServerCert, p7(), "PKCS #7"},
+		{"UTF-16", "cert.pem", lint.ServerCert, asUTF16(kp.CertPEM()), "UTF-16"},
+		{"a byte order mark", "file", lint.ServerCert, append([]byte("\xef\xbb\xbf"), kp.CertPEM()...), "byte order mark"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := lint.Used{Use: c.use, Path: "file", Names: []string{"registry"}, Reader: -1}
+			got := lint.Certificates([]lint.CertFile{{Path: "file", Data: c.data}}, []lint.Used{u}, now)
+			if !slices.Equal(ids(got), []string{"certs.not-pem"}) || !strings.Contains(got[0].Problem, c.says) {
+				t.Fatal(show(got))
+			}
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "file"), c.data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", got[0].Mend)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", got[0].Mend, err, out)
+			}
+			mended, err := os.ReadFile(filepath.Join(dir, c.made))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := lint.Certificates([]lint.CertFile{{Path: "file", Data: mended}}, []lint.Used{u}, now); len(left) > 0 {
+				t.Errorf("after %s:%s", got[0].Mend, show(left))
 			}
 		})
 	}

@@ -244,7 +244,7 @@ func TestCertificatesStandWhereTheyAreUsed(t *testing.T) {
 func TestCertificatesOfLists(t *testing.T) {
 	y, a := sound(t)
 	y.put("ca/old.crt", a.clients.Trust().PEM())
-	y.use(lint.Registry, lint.ServerCert).Trust = []string{"ca/old.crt", "ca/ca.crt"}
+	y.use(lint.Registry, lint.ServerCert).Trust = []string{"ca/ca.crt", "ca/old.crt"}
 	y.uses = append(y.uses, lint.Used{Subject: lint.Registry, Use: lint.TrustCA, Path: "ca/old.crt", Reader: 0, File: "buildkitd.toml", Line: 12, Object: `registry."registry:5000".ca[1]`})
 	if got := y.causes(t); len(got) > 0 {
 		t.Errorf("one list:%s", show(got))
@@ -273,6 +273,11 @@ func TestCertificatesOfBoth(t *testing.T) {
 	}
 	got := y.causes(t)
 	if !slices.Equal(ids(got), []string{"certs.expired"}) || got[0].Subject != "" {
+		t.Error(show(got))
+	}
+	y.put(y.use(lint.Registry, lint.ServerCert).Path, nil)
+	got = y.causes(t)
+	if !slices.Equal(ids(got), []string{"certs.not-pem"}) || got[0].Subject != "" {
 		t.Error(show(got))
 	}
 }

@@ -38,7 +38,7 @@ func (s Service) brings(file string) bool {
 }
 
 func checkBuilderConfig(c *Compose, s Service, subject Subject) {
-	if subject != Builder || s.scripted("buildkitd", "rootlesskit", "buildkitd-entrypoint") {
+	if subject != Builder || s.scripted(buildkitPrograms()...) {
 		return
 	}
 	want := path.Clean(s.BuildkitdConfig())

@@ -143,11 +143,33 @@ func (s Service) BuildkitdConfig() string {
 	if given := s.Environment["BUILDKITD_CONFIG"]; given != "" {
 		return given
 	}
+	if given := s.tomlOfScript(); given != "" {
+		return given
+	}
 	if !strings.Contains(s.tag(), "rootless") {
 		return "/etc/buildkit/buildkitd.toml"
 	}
 	home := cmp.Or(s.Environment["HOME"], "/home/user") // buildkit v0.34.2 Dockerfile:500
 	return path.Join(cmp.Or(s.Environment["XDG_CONFIG_HOME"], path.Join(home, ".config")), "buildkit", "buildkitd.toml")
+}
+
+// buildkitPrograms are those that a command starts a builder with.
+func buildkitPrograms() []string { return []string{"buildkitd", "rootlesskit", "buildkitd-entrypoint"} }
+
+// tomlOfScript returns where the one buildkitd.toml is that a service mounts whose
+// entrypoint is a script: what the script gives to buildkitd is not known, and
+// that file is the likeliest. "" when there is none, or several.
+func (s Service) tomlOfScript() string {
+	var found []string
+	for _, m := range s.Mounts {
+		if path.Base(m.Target) == "buildkitd.toml" {
+			found = append(found, m.Target)
+		}
+	}
+	if len(found) != 1 || !s.scripted(buildkitPrograms()...) {
+		return ""
+	}
+	return found[0]
 }
 
 // The paths of the registry image's config, in its two versions: distribution

@@ -171,6 +171,44 @@ const flags = `services:
     ports: ["9000:9000"]
 `
 
+// scripts has daemons that are started by somebody's scripts, which may do
+// anything, and that have each other's files.
+const scripts = `services:
+  builder:
+    image: moby/buildkit
+    entrypoint: /start.sh
+    stop_grace_period: 1m
+    volumes:
+      - ./b/buildkitd.toml:/conf/buildkitd.toml:ro
+      - ./r/config.yml:/conf/config.yml:ro
+  registry:
+    image: registry:3
+    entrypoint: /start.sh
+    configs: [inline]
+    volumes:
+      - ./r/config.yml:/conf/config.yml:ro
+      - ./b/buildkitd.toml:/etc/buildkitd.toml:ro
+      - store.crt:/var/lib/registry
+volumes: {store.crt: {}}
+configs: {inline: {content: a}}
+`
+
+// writable has directories that are mounted writable, and files.
+const writable = `services:
+  builder:
+    image: moby/buildkit
+    stop_grace_period: 1m
+    volumes:
+      - ./b:/etc/buildkit
+      - ./src:/src
+  registry:
+    image: registry:3
+    volumes:
+      - ./r:/etc/distribution
+      - ./r/motd.pem:/motd.pem
+      - ./data:/var/lib/registry
+`
+
 func TestJudgeCompose(t *testing.T) {
 	for title, c := range map[string]struct{ file, config, builder, registry, want string }{
 		"cheat sheet": {cheatSheetCompose, healthy, "buildkit", "registry", `2: compose.registry-data
@@ -204,6 +242,14 @@ func TestJudgeCompose(t *testing.T) {
 8: compose.registry-data
 10: compose.privileged
 11: compose.config-mount`},
+		"scripts": {scripts, "", "builder", "registry", `7: compose.file-mount
+8: compose.file-mount
+14: compose.file-mount
+15: compose.file-mount`},
+		"writable": {writable, "", "builder", "registry", `6: compose.writable-mount
+11: compose.writable-mount
+12: compose.file-mount
+12: compose.writable-mount`},
 		"flags":   {flags, "", "builder", "-", "9: compose.privileged"},
 		"neither": {"services:\n  web: {image: nginx, ports: ['80:80']}\n  app: {image: flask, ports: ['5000:5000'], environment: {REGISTRY_URL: x}}\n  ui: {image: joxit/docker-registry-ui}\n", "", "-", "-", ""},
 	} {
@@ -271,6 +317,22 @@ func TestComposeEdits(t *testing.T) {
 	}
 	if f := quoted.Findings[1]; f.Line != 6 || f.Edits != nil {
 		t.Errorf("rw: %+v", f)
+	}
+}
+
+// TestConfigMend: what to add to the command is a file, also where a directory
+// is mounted.
+func TestConfigMend(t *testing.T) {
+	for text, want := range map[string]string{
+		"services: {b: {image: 'moby/buildkit:rootless', volumes: ['./b:/etc/buildkit:ro']}}":             "--config=/etc/buildkit/buildkitd.toml",
+		"services: {b: {image: 'moby/buildkit', volumes: ['./b/buildkitd.toml:/conf/bk.toml:ro']}}":       "--config=/conf/bk.toml",
+		"services: {b: {image: 'registry:2', volumes: ['./r:/etc/distribution:ro']}}":                     "[serve, /etc/distribution/config.yml]",
+		"services: {b: {image: 'registry:3', volumes: ['./r/c.yml:/etc/docker/registry/config.yml:ro']}}": "[serve, /etc/docker/registry/config.yml]",
+	} {
+		c, _ := judgeText(t, text)
+		if i := slices.IndexFunc(c.Findings, func(f lint.Finding) bool { return f.Rule == "compose.config-mount" }); i < 0 || !strings.Contains(c.Findings[i].Mend, want) {
+			t.Errorf("%s: %+v", text, c.Findings)
+		}
 	}
 }
 

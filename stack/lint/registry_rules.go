@@ -55,7 +55,7 @@ func registryRules() []registryRule {
 			Proves: "no key replaces an earlier one",
 			Hint:   "leave the one that is meant",
 			Source: "go.yaml.in/yaml/v2, which distribution v3.1.2 decodes with: the last of equal keys counts"}, nil},
-		{Rule{ID: "registry.tls-pair", Title: "TLS has a certificate and its key", Severity: Error,
+		{Rule{ID: "registry.tls-pair", Title: "TLS has a certificate and its key", Severity: Error, Needs: []string{"registry.environment-off"},
 			Proves: "http.tls is whole",
 			Hint:   "set http.tls.certificate and http.tls.key, both",
 			Source: "distribution v3.1.2 registry/registry.go:235, 279-283"}, checkPair},

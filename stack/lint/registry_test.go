@@ -153,6 +153,7 @@ func TestRegistryEdits(t *testing.T) {
 		"unit":     {strings.Replace(healthy, "60s", "60", 1), healthy},
 		"version":  {healthy + "    minimumtls: \"1.2\"\n", healthy + "    minimumtls: \"tls1.2\"\n"},
 		"v1.3":     {healthy + "    minimumtls: TLSv1.3\n", healthy + "    minimumtls: tls1.3\n"},
+		"gone":     {healthy + "    minimumtls: tls1.0\n", healthy + "    minimumtls: tls1.2\n"},
 		"host":     {healthy + "  host: http://a\n", healthy + "  host: https://a\n"},
 		"one line": {"version: 0.1\nstorage: inmemory\nhttp: {addr: 'localhost:5', secret: s}\n", "version: 0.1\nstorage: inmemory\nhttp: {addr: 'localhost:5', secret: s}\n"},
 	} {
