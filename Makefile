@@ -60,6 +60,7 @@ bench: build daemons ## print the numbers: medians beside docker compose and oth
 	$(GO) test ./stack/stacktest -run '^$$' -bench . -benchtime 2s
 	$(GO) test ./cmd/certyard -run '^$$' -bench Command -benchtime 10x
 	$(GO) test ./stack/doctor -run '^$$' -bench Examine -benchtime 20x
+	$(GO) test ./stack/explain -run '^$$' -bench Scan -benchtime 3x
 	$(MAKE) bench-issue
 
 bench-issue: ## fail where issuing takes more than 1.5 times what nobody can leave out

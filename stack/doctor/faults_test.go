@@ -193,8 +193,8 @@ func sectionFaults() []fault {
 		{rule: "buildkitd.keypair", name: "half a keypair", places: []place{
 			in("mkcert", edit("toml", "    key = \"/certs/builder-client-key.pem\"\n", ""))}},
 		{rule: "wiring.keypair", name: "no keypair for a registry that asks for one", places: []place{
-			in("mkcert", edit("toml", "  [[registry.\"registry:5000\".keypair]]\n    key = \"/certs/builder-client-key.pem\"\n    cert = \"/certs/builder-client.pem\"\n", "")),
-			in("flags", edit("yml", "    minimumtls: tls1.2\n", "    minimumtls: tls1.2\n    clientcas: [/etc/ssl/build/clients-ca.pem]\n"))}},
+			in("mkcert", all(about("clientcas"), edit("toml", "  [[registry.\"registry:5000\".keypair]]\n    key = \"/certs/builder-client-key.pem\"\n    cert = \"/certs/builder-client.pem\"\n", ""))),
+			in("flags", all(about("clientcas"), edit("yml", "    minimumtls: tls1.2\n", "    minimumtls: tls1.2\n    clientcas: [/etc/ssl/build/clients-ca.pem]\n")))}},
 		{rule: "buildkitd.no-ca", name: "a section without its CA", places: []place{
 			in("env", edit("toml", "  ca = [\"/trust/root.pem\"]\n", "")),
 			in("rootless", edit("toml", "ca = [\"/home/user/.config/buildkit/tls/ca.pem\"]\n", ""))}},
@@ -240,7 +240,7 @@ func registryFaults() []fault {
 		{rule: "registry.environment-off", name: "a variable takes TLS away", places: []place{
 			in("mkcert", edit("compose", "    stop_grace_period: 90s\n", "    stop_grace_period: 90s\n    environment:\n      REGISTRY_HTTP_TLS_CERTIFICATE: \"\"\n      REGISTRY_HTTP_TLS_KEY: \"\"\n"))}},
 		{rule: "registry.unknown-key", name: "tls beside http", places: []place{
-			in("flags", edit("yml", "  tls:\n    certificate: /etc/ssl/build/registry.pem\n    key: /etc/ssl/build/registry.key\n    minimumtls: tls1.2\n", "tls:\n  certificate: /etc/ssl/build/registry.pem\n  key: /etc/ssl/build/registry.key\n")),
+			in("flags", all(about("clientcas"), edit("yml", "  tls:\n    certificate: /etc/ssl/build/registry.pem\n    key: /etc/ssl/build/registry.key\n    minimumtls: tls1.2\n", "tls:\n  certificate: /etc/ssl/build/registry.pem\n  key: /etc/ssl/build/registry.key\n"))),
 			in("rootless", edit("yml", "  tls: {", "tls: {"))}, also: []string{"registry.plain-http"}},
 		{rule: "registry.unknown-key", name: "a misspelt key", places: []place{
 			in("mkcert", edit("yml", "    clientcas:", "    clientca:")), in("rootless", edit("yml", "certificate: /etc", "cert: /etc"))},
@@ -254,15 +254,15 @@ func registryFaults() []fault {
 			in("flags", edit("yml", "    minimumtls: tls1.2\n", "    letsencrypt: {cachefile: /srv/acme, email: a@example.com, hosts: [registry.example.com]}\n"))}},
 		{rule: "registry.plain-http", name: "no TLS", places: []place{
 			in("cheat", edit("compose", "      REGISTRY_HTTP_TLS_CERTIFICATE: /certs/registry.crt\n      REGISTRY_HTTP_TLS_KEY: /certs/registry.key\n", "")),
-			in("env", edit("compose", "      - REGISTRY_HTTP_TLS_CERTIFICATE=/certs/registry-chain.pem\n      - REGISTRY_HTTP_TLS_KEY=/certs/registry-key.pem\n", "")),
+			in("env", all(about("http.tls"), edit("compose", "      - REGISTRY_HTTP_TLS_CERTIFICATE=/certs/registry-chain.pem\n      - REGISTRY_HTTP_TLS_KEY=/certs/registry-key.pem\n", ""))),
 			in("rootless", edit("yml", "  tls: {certificate: /etc/distribution/tls/registry.crt, key: /etc/distribution/tls/registry.key}\n", ""))}},
 		{rule: "registry.minimum-tls", name: "TLS 1.0", places: []place{
-			in("flags", edit("yml", "tls1.2", "tls1.0")), in("env", edit("compose", "      - OTEL", "      - REGISTRY_HTTP_TLS_MINIMUMTLS=tls12\n      - OTEL"))}},
+			in("flags", edit("yml", "tls1.2", "tls1.0")), in("env", all(about("http.tls"), edit("compose", "      - OTEL", "      - REGISTRY_HTTP_TLS_MINIMUMTLS=tls12\n      - OTEL")))}},
 		{rule: "registry.cipher-suite", name: "a cipher suite by the name that OpenSSL has for it", places: []place{
 			in("flags", edit("yml", "    minimumtls: tls1.2\n", "    ciphersuites: [ECDHE-RSA-AES128-GCM-SHA256]\n"))}},
 		{rule: "registry.clientauth-ignored", name: "clientauth without a CA", places: []place{
-			in("flags", edit("yml", "    minimumtls: tls1.2\n", "    clientauth: require-and-verify-client-cert\n")),
-			in("mkcert", edit("yml", "    clientcas:\n      - /certs/rootCA.pem\n", "    clientauth: require-and-verify-client-cert\n"))}},
+			in("flags", all(about("clientcas"), edit("yml", "    minimumtls: tls1.2\n", "    clientauth: require-and-verify-client-cert\n"))),
+			in("mkcert", all(about("clientcas"), edit("yml", "    clientcas:\n      - /certs/rootCA.pem\n", "    clientauth: require-and-verify-client-cert\n")))}},
 		{rule: "registry.clientauth-lax", name: "client certificates that nobody verifies", places: []place{
 			in("mkcert", edit("yml", "    clientcas:\n", "    clientauth: request-client-cert\n    clientcas:\n"))}},
 		{rule: "registry.no-auth", name: "no users", places: []place{
@@ -294,7 +294,7 @@ func fileFaults() []fault {
 	return []fault{
 		{rule: "certs.missing", name: "the registry's key is not there", places: []place{in("theirs", gone("registry.key"))}},
 		{rule: "certs.missing", name: "the builder's certificate is not there", places: []place{in("theirs", gone("builder.crt"))}},
-		{rule: "certs.missing", name: "the trusted CA is not there", places: []place{in("theirs", gone("trust"))}},
+		{rule: "certs.missing", name: "the trusted CA is not there", places: []place{in("theirs", gone("trust"))}, guessed: []string{"certs.chain"}},
 		{rule: "certs.missing", name: "a mistyped path", places: []place{
 			in("cheat", edit("compose", "REGISTRY_HTTP_TLS_CERTIFICATE: /certs/registry.crt", "REGISTRY_HTTP_TLS_CERTIFICATE: /certs/domain.crt")),
 			in("mkcert", edit("toml", "/certs/buildkitd+2.pem", "/certs/buildkitd.pem")),
@@ -305,7 +305,7 @@ func fileFaults() []fault {
 			in("env", edit("toml", "/trust/root.pem", "/etc/ssl/root.pem"))}},
 		{rule: "certs.missing", name: "an engine has made a directory of the certificate", places: []place{in("theirs", directory("registry.crt"))}},
 		{rule: "certs.not-pem", name: "a certificate in DER", places: []place{in("theirs", changed("registry.crt", inDER))}},
-		{rule: "certs.not-pem", name: "an empty CA", places: []place{in("theirs", written("trust", ""))}},
+		{rule: "certs.not-pem", name: "an empty CA", places: []place{in("theirs", written("trust", ""))}, guessed: []string{"certs.chain"}},
 		{rule: "certs.damaged", name: "a certificate that is cut off", places: []place{in("theirs", changed("builder.crt", cutOff))}},
 		{rule: "certs.damaged", name: "a key that is cut off", places: []place{in("theirs", changed("registry.key", cutOff))}},
 		{rule: "certs.wrong-kind", name: "certificate and key swapped", places: []place{in("theirs", swap("registry.crt", "registry.key"))}},
@@ -362,17 +362,17 @@ func certificateFaults() []fault {
 			in("theirs", lastWeek)}},
 		{rule: "certs.not-yet-valid", name: "the certificate is of tomorrow", places: []place{in("theirs", all(later(0), signed("registry.crt", future)))}},
 		{rule: "certs.not-yet-valid", name: "the clock is a year behind", places: []place{in("ours", later(-days(365)))}, also: []string{"certs.ca-expired"}},
-		{rule: "certs.no-san", name: "a certificate with a common name alone", places: []place{in("theirs", signed("registry.crt", nameless))}},
+		{rule: "certs.no-san", name: "a certificate with a common name alone", places: []place{in("theirs", all(alone("trust"), signed("registry.crt", nameless)))}},
 		{rule: "certs.names", name: "a certificate of another name", places: []place{in("theirs", signed("registry.crt", elsewhere))}},
 		{rule: "certs.names", name: "the builder is dialled by another name", places: []place{in("theirs", signed("builder.crt", elsewhere))}},
 		{rule: "certs.ip-as-dns", name: "an address written as a name", places: []place{
 			in("cheat", all(signed("registry.crt", quoted), edit("toml", "localhost:5005\"]", "127.0.0.1:5005\"]"))),
 			in("flags", all(signed("registry.crt", quoted), edit("toml", "localhost:5005\"]", "127.0.0.1:5005\"]")))}},
-		{rule: "certs.usage", name: "a client's certificate for the registry", places: []place{in("theirs", signed("registry.crt", forClients))}},
+		{rule: "certs.usage", name: "a client's certificate for the registry", places: []place{in("theirs", all(alone("trust"), signed("registry.crt", forClients)))}},
 		{rule: "certs.usage", name: "a server's certificate for a client", places: []place{in("mkcert", signed("client.crt", forServers))}},
 		{rule: "certs.order", name: "the CA in front of the certificate", places: []place{in("env", changed("registry.crt", upsideDown))}},
 		{rule: "certs.missing-intermediate", name: "the CA in between is not sent along", places: []place{
-			in("env", changed("registry.crt", leafAlone))}},
+			in("env", all(about("who signs the CA in between"), changed("registry.crt", leafAlone)))}, guessed: []string{"certs.chain"}},
 		{rule: "certs.refused-key", name: "a key on a curve that TLS does not take", places: []place{
 			in("cheat env flags rootless", newPair("registry.crt", "registry.key", elliptic.P224()))}},
 		{rule: "certs.too-long", name: "a certificate for ten years", places: []place{
@@ -418,9 +418,9 @@ func authorityFaults() []fault {
 				c.NotBefore, c.NotAfter = time.Now().Add(-days(400)), time.Now().Add(-days(2))
 			}))}},
 		{rule: "certs.not-a-ca", name: "a CA without CA:TRUE", places: []place{
-			in("theirs", signed("trust", func(c *x509.Certificate) {
+			in("theirs", all(about("who signs the CA in between"), signed("trust", func(c *x509.Certificate) {
 				c.IsCA, c.MaxPathLen, c.MaxPathLenZero, c.KeyUsage = false, -1, false, x509.KeyUsageDigitalSignature
-			}))}, guessed: []string{"certs.chain", "certs.no-san"}},
+			})))}, guessed: []string{"certs.chain", "certs.no-san"}},
 		{rule: "certs.constraints", name: "a CA for another domain", places: []place{
 			in("theirs", signed("trust", onlyOf("example.com")))}},
 		{rule: "certs.ca-usage", name: "a CA for clients alone", places: []place{

@@ -16,6 +16,7 @@ import (
 // made, its finding is gone, nothing else is wrong for it, and patch makes the same
 // of the diff.
 func TestPatches(t *testing.T) {
+	t.Parallel()
 	mended := map[string]bool{}
 	for _, s := range sites(t) {
 		before := s.examined(t)

@@ -32,7 +32,29 @@ import (
 // mkcert v1.4.4 makes them (cert.go).
 func withMkcert(t testing.TB) *site {
 	t.Helper()
-	s := newSite(t, "mkcert", map[string]string{
+	s := newSite(t, "mkcert", mkcertTexts(), `compose docker-compose.yml
+		toml buildkit/buildkitd.toml
+		yml registry/config.yml
+		htpasswd registry/htpasswd
+		registry.crt certs/registry+2.pem
+		registry.key certs/registry+2-key.pem
+		trust certs/rootCA.pem
+		clients certs/rootCA.pem
+		builder.crt certs/buildkitd+2.pem
+		builder.key certs/buildkitd+2-key.pem
+		client.crt certs/builder-client.pem
+		client.key certs/builder-client-key.pem`)
+	s.deserved = []string{"registry.clients-need-certificates"}
+	m := newMkcert(t, s)
+	m.leaf("registry+2", []string{"registry", "localhost"}, x509.ExtKeyUsageServerAuth)
+	m.leaf("buildkitd+2", []string{"buildkitd", "localhost"}, x509.ExtKeyUsageServerAuth)
+	m.leaf("builder-client", []string{"builder"}, x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth)
+	return s
+}
+
+// mkcertTexts are the files that are no certificates.
+func mkcertTexts() map[string]string {
+	return map[string]string{
 		"docker-compose.yml": `services:
   registry:
     image: registry:3
@@ -119,24 +141,7 @@ health:
 `,
 		"registry/htpasswd": password,
 		"certs/.gitkeep":    "",
-	}, `compose docker-compose.yml
-		toml buildkit/buildkitd.toml
-		yml registry/config.yml
-		htpasswd registry/htpasswd
-		registry.crt certs/registry+2.pem
-		registry.key certs/registry+2-key.pem
-		trust certs/rootCA.pem
-		clients certs/rootCA.pem
-		builder.crt certs/buildkitd+2.pem
-		builder.key certs/buildkitd+2-key.pem
-		client.crt certs/builder-client.pem
-		client.key certs/builder-client-key.pem`)
-	s.deserved = []string{"registry.clients-need-certificates"}
-	m := newMkcert(t, s)
-	m.leaf("registry+2", []string{"registry", "localhost"}, x509.ExtKeyUsageServerAuth)
-	m.leaf("buildkitd+2", []string{"buildkitd", "localhost"}, x509.ExtKeyUsageServerAuth)
-	m.leaf("builder-client", []string{"builder"}, x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth)
-	return s
+	}
 }
 
 type mkcert struct {

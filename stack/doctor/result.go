@@ -124,8 +124,9 @@ func (p *patient) result() Result {
 	if findings == nil {
 		r.Findings = []lint.Finding{} // in JSON an empty list is [], not null
 	}
+	hidden := hiddenBy(rules, findings)
 	for _, rule := range rules {
-		r.Checks = append(r.Checks, p.checked(rule, findings, skipped))
+		r.Checks = append(r.Checks, p.checked(rule, findings, skipped, hidden[rule.ID]))
 	}
 	slices.SortStableFunc(r.Findings, func(a, b lint.Finding) int {
 		return rank(r.Severity(a)) - rank(r.Severity(b))
@@ -146,22 +147,25 @@ func (p *patient) needsEngine(rule lint.Rule) bool {
 	return p.broken(ruleEngine, "") && (slices.Contains(rule.Needs, ruleEngine) || slices.Contains(rule.Needs, ruleState))
 }
 
-// hiddenBy returns a broken rule that keeps another one from being judged as a
-// whole: something that it is about could not be looked at. "" is none.
-func hiddenBy(findings []lint.Finding, id string) string {
+// hiddenBy returns for rules a broken one that keeps them from being judged as a
+// whole: something that they are about could not be looked at.
+func hiddenBy(rules []lint.Rule, findings []lint.Finding) map[string]string {
+	out, hides := map[string]string{}, hides()
 	for _, f := range findings {
-		for _, hidden := range hides()[f.Rule] {
-			if f.Rule != id && strings.HasPrefix(id, hidden) {
-				return f.Rule
+		for _, start := range hides[f.Rule] {
+			for _, r := range rules {
+				if out[r.ID] == "" && r.ID != f.Rule && strings.HasPrefix(r.ID, start) {
+					out[r.ID] = f.Rule
+				}
 			}
 		}
 	}
-	return ""
+	return out
 }
 
 // checked says how a rule fared. A rule that is broken for one daemon and was not
 // judged for another is broken.
-func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lint.Skip) Checked {
+func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lint.Skip, hidden string) Checked {
 	c := Checked{Rule: rule, Group: groupOf(rule.ID), Outcome: NotAsked}
 	if p.judged[rule.ID] {
 		c.Outcome = Holds
@@ -174,8 +178,8 @@ func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lin
 			c.Outcome, c.Because = Skipped, s.Because
 		}
 	}
-	if because := hiddenBy(findings, rule.ID); because != "" && c.Outcome != Skipped {
-		c.Outcome, c.Because = Skipped, because
+	if hidden != "" && c.Outcome != Skipped {
+		c.Outcome, c.Because = Skipped, hidden
 	}
 	for _, f := range findings {
 		if f.Rule == rule.ID {

@@ -80,7 +80,7 @@ func hides() map[string][]string {
 	configs := []string{"buildkitd.", "registry.", "wiring.", "certs.", "compose.published-open", "compose.registry-open"}
 	builder := []string{"buildkitd.", "wiring.", "certs.", "compose.published-open"}
 	registry := []string{"registry.", "wiring.", "certs.", "compose.registry-open"}
-	chain := []string{"certs.same-subject", "certs.not-a-ca", "certs.missing-intermediate", "certs.chain", "certs.constraints", "certs.ca-usage", "certs.ca-expired"}
+	chain := []string{"certs.trust-leaf", "certs.same-subject", "certs.not-a-ca", "certs.missing-intermediate", "certs.chain", "certs.constraints", "certs.ca-usage", "certs.ca-expired"}
 	out := map[string][]string{
 		ruleLoads:  append([]string{"compose."}, configs...),
 		ruleSource: configs, ruleConfig: configs, "compose.config-mount": configs,
@@ -96,7 +96,7 @@ func hides() map[string][]string {
 	for _, id := range []string{ruleUnmounted, "certs.missing", "certs.unreadable", "certs.not-pem", "certs.damaged", "certs.wrong-kind", "certs.encrypted-key", "certs.order"} {
 		out[id] = []string{"certs."}
 	}
-	for _, id := range append(chain, "certs.weak-signature", "certs.trust-leaf") {
+	for _, id := range append(chain, "certs.weak-signature") {
 		out[id] = chain
 	}
 	return out

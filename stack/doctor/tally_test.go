@@ -66,6 +66,7 @@ func given(t *testing.T) bool {
 // TestFaults makes every fault of the library in every style that it fits, one at
 // a time: its cause is named first, and nothing that is not so is said to be wrong.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	var rows []tally
 	var made []string
 	for _, s := range sites(t) {

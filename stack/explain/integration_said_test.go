@@ -8,7 +8,7 @@ import "testing"
 func daemonTexts() []string {
 	return []string{
 		"sslv3 alert bad certificate",
-		"sslv3 alert certificate expired",
+		"curl: (60) SSL certificate verification failed",
 		"http: TLS handshake error from * local error: tls: bad record MAC",
 		"tlsv1 alert no application protocol",
 		"blob upload unknown to registry",

@@ -98,6 +98,9 @@ func handshakeEntries() []Entry {
 			Patterns: []Pattern{
 				{Text: "remote error: tls: expired certificate"},
 				{Text: "sslv3 alert certificate expired", Source: ossl},
+				// curl says this of the server's alert alone: of a server's certificate it
+				// says "SSL certificate problem".
+				{Text: "curl: (60) SSL certificate verification failed", Hop: Command, Source: curl},
 				{Text: "http: TLS handshake error from * tls: failed to verify certificate: x509: certificate has expired or is not yet valid", Hop: ServerLog},
 			},
 			Means:   "the server verified the client's certificate, and its clock is outside of the certificate's dates",

@@ -104,6 +104,7 @@ func typed() []struct {
 		{notHere, "unexpected-eof", Command, "GnuTLS recv error (-110): The TLS connection was non-properly terminated."},
 		{race, "builder-broke-off", ClientBuilder, `desc = "error reading server preface: read tcp 127.0.0.1:5->127.0.0.1:1234: read: connection reset by peer"`},
 		{race, "connection-reset", Command, "curl: (56) Recv failure: Connection reset by peer"},
+		{race, "client-certificate-expired", Command, "curl: (56) OpenSSL SSL_read: OpenSSL/3.0.19: error:0A000415:SSL routines::sslv3 alert certificate expired, errno 0"},
 		{race, "curl-broke-off", Command, "curl: (55) getpeername() failed with errno 107: Transport endpoint is not connected"},
 		{race, "curl-broke-off", Command, "curl: (16) Send failure: Connection reset by peer"},
 		{race, "curl-broke-off", Command, "curl: (55) Send failure: Broken pipe"},

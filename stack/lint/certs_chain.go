@@ -183,7 +183,9 @@ func (b board) gap(l leaf, t trust, below *x509.Certificate, err error) []Findin
 			if !named(below, ca) || ca.Equal(below) {
 				continue
 			}
-			if _, err := full.verify(t, within(l.cert, b.now), x509.ExtKeyUsageAny); err == nil {
+			_, err := full.verify(t, within(l.cert, b.now), x509.ExtKeyUsageAny)
+			// Something may be wrong above it too, which is seen once it is sent.
+			if err == nil || isCA(ca) && !selfSigned(ca) && signed(below, ca) {
 				return []Finding{l.in("certs.missing-intermediate", l.cert, fmt.Sprintf("%s was signed by the intermediate CA %s, which is not sent along: %s", l.title(), name(ca), l.unsent(x509.UnknownAuthorityError{})),
 					fmt.Sprintf("append it: cat %s >> %s", f.Path, l.Path))}
 			}
