@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -140,15 +141,23 @@ func foreignTarget(c *cli.Context) (doctor.Target, error) {
 // addressFlag reads an address with or without its scheme and its port.
 func addressFlag(flag, text, scheme, port string) (string, error) {
 	address := strings.TrimSuffix(strings.TrimPrefix(text, scheme), "/")
-	switch _, _, err := net.SplitHostPort(address); {
+	switch host, number, err := net.SplitHostPort(address); {
 	case address == "":
 		return "", nil
+	case strings.Contains(address, "@"): // not shown: what is before it may be a password
+		return "", usagef("--%s takes no user and no password; want HOST:PORT or %sHOST:PORT", flag, scheme)
 	case strings.Contains(address, "/"):
 		return "", usagef("--%s %q is no address; want HOST:PORT or %sHOST:PORT", flag, text, scheme)
 	case err != nil:
 		return net.JoinHostPort(strings.Trim(address, "[]"), port), nil
+	case host == "":
+		return "", usagef("--%s %q is no address: it has no host", flag, text)
+	default:
+		if n, err := strconv.ParseUint(number, 10, 16); err != nil || n == 0 {
+			return "", usagef("--%s %q is no address: its port is a number up to 65535", flag, text)
+		}
+		return address, nil
 	}
-	return address, nil
 }
 
 // certsD returns where the engine looks for the CAs of registries (P28).

@@ -13,7 +13,7 @@ type Patch struct {
 	File          string
 	Before, After []byte
 	Rules         []string // which it mends
-	Diff          string   // from the one to the other, as diff -u prints it
+	Diff          string   // from the one to the other, as diff -U 0 prints it: lines around may hold a password
 }
 
 // Patches returns what can be mended without a person: the corrected lines of the
@@ -44,7 +44,7 @@ func Patches(r Result) ([]Patch, error) {
 			return nil, err
 		}
 		if !bytes.Equal(before, after) {
-			out = append(out, Patch{File: file, Before: before, After: after, Rules: rules[file], Diff: string(diff.Diff(file, before, file, after))})
+			out = append(out, Patch{File: file, Before: before, After: after, Rules: rules[file], Diff: changedLines(string(diff.Diff(file, before, file, after)))})
 		}
 	}
 	return out, nil

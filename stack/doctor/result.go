@@ -118,6 +118,9 @@ func (p *patient) result() Result {
 	rules := Rules()
 	findings, skipped := lint.Causes(rules, p.findings)
 	r := Result{Looked: p.looked, Findings: findings, Checks: []Checked{}}
+	for i := range findings {
+		findings[i] = lint.Discreet(findings[i])
+	}
 	if r.Looked == nil {
 		r.Looked = []Looked{}
 	}

@@ -52,7 +52,7 @@ func ParseRegistry(file string, data []byte, env map[string]string) RegistryConf
 	}
 	tree, problems := strict.Parse(data)
 	for _, p := range problems {
-		r.found("registry.syntax", p.Line, "", "the registry does not start with this file: "+p.Why, "")
+		r.found("registry.syntax", p.Line, "", "the registry does not start with this file: "+withoutValue(p.Why), "")
 	}
 	if len(problems) > 0 {
 		return r
@@ -190,12 +190,20 @@ func (r *RegistryConfig) unreadable(err error) {
 // yamlLine takes the line out of a message of the YAML library, which tells it
 // nowhere else.
 func yamlLine(message string) (line int, text string) {
+	message = withoutValue(message)
 	m := regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`).FindStringSubmatch(message)
 	if m == nil {
 		return 0, message
 	}
 	line, _ = strconv.Atoi(m[1])
 	return line, m[2]
+}
+
+// withoutValue leaves out what the YAML library repeats of a value, which may be a
+// password (go.yaml.in/yaml/v2 decode.go, terror and alias).
+func withoutValue(message string) string {
+	message = regexp.MustCompile("(cannot unmarshal !!\\w+) `.*` into").ReplaceAllString(message, "$1 into")
+	return regexp.MustCompile("unknown anchor '.*' referenced").ReplaceAllString(message, "a text that begins with * needs quotes, or else names an anchor that is not there")
 }
 
 // cutLast cuts the last part off a path.

@@ -135,7 +135,7 @@ func fieldByUpper(v reflect.Value, upper string) reflect.Value {
 func (o override) decode(v reflect.Value) error {
 	fresh := reflect.New(v.Type())
 	if err := yaml.Unmarshal([]byte(o.value), fresh.Interface()); err != nil {
-		return fmt.Errorf("%q, which does not fit: %s", o.value, lastLine(err))
+		return fmt.Errorf("what does not fit: %s", lastLine(err)) // the value may be a password
 	}
 	v.Set(fresh.Elem())
 	return nil

@@ -68,6 +68,11 @@ func (h *htpasswdFile) line(n int, text string) {
 	case user == "" || user != strings.TrimSpace(user):
 		h.add("registry.htpasswd-line", n, user, fmt.Sprintf("the user is %q, and a name that is empty or ends with a space matches nobody", user))
 	}
+	if strings.HasPrefix(user, "$") { // it is not shown: it is a hash
+		h.add("registry.htpasswd-bcrypt", n, "", "the line begins with a hash, and a line is user:hash: nobody logs in by it")
+		h.users[user] = n
+		return
+	}
 	if first := h.users[user]; first > 0 {
 		h.add("registry.htpasswd-twice", n, user, fmt.Sprintf("user %q stands on line %d already; this line counts", user, first))
 	}

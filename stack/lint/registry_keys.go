@@ -71,7 +71,7 @@ func (w *keyWalker) mapping(n *strict.Node, t reflect.Type, path string) {
 		case ok:
 			w.node(k.Value, field, at)
 		default:
-			w.unknown(k, at, path, known)
+			w.unknown(n, k, at, path, known)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func twice(t reflect.Type) string {
 
 // unknown tells of a key that is dropped (P27 and the notes on the registry), and
 // where it belongs as far as that can be told.
-func (w *keyWalker) unknown(k strict.Key, at, section string, known map[string]reflect.Type) {
+func (w *keyWalker) unknown(n *strict.Node, k strict.Key, at, section string, known map[string]reflect.Type) {
 	near := nearestKey(k.Name, known)
 	if near == "" {
 		in := section
@@ -98,6 +98,13 @@ func (w *keyWalker) unknown(k strict.Key, at, section string, known map[string]r
 		return
 	}
 	w.r.meant[strings.TrimPrefix(section+"."+near, ".")] = true
+	for _, right := range n.Keys {
+		if right.Name == near { // a second one would count in its place
+			w.r.found("registry.unknown-key", k.Line, at, "the registry has no key "+at+" and drops it without a word",
+				fmt.Sprintf("take it out: %s stands on line %d", near, right.Line))
+			return
+		}
+	}
 	var edits []Edit
 	if looseKey(near) == looseKey(k.Name) { // nothing else can be meant
 		edits = replaceOnLine(w.r.data, k.Line, k.Name+":", near+":")
