@@ -23,12 +23,30 @@ func (u *ui) examined(named string, r doctor.Result, all bool) {
 			u.rules(g, r.Checks)
 		}
 	}
+	told := map[string]bool{}
+	count := map[lint.Severity]int{}
 	for _, f := range r.Findings {
-		u.finding(r, f)
+		advice := f.Rule + "\n" + r.Mend(f)
+		u.finding(r, f, !told[advice])
+		told[advice] = true
+		count[r.Severity(f)]++
 	}
-	if len(r.Findings) == 0 {
-		u.linef("nothing is wrong")
+	u.linef("%s", tally(count[lint.Error], count[lint.Warning]))
+}
+
+// tally says how many findings there are.
+func tally(errors, warnings int) string {
+	if errors+warnings == 0 {
+		return "nothing is wrong"
 	}
+	return counted(errors, "error") + ", " + counted(warnings, "warning")
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // lookedAt names what was looked at of a group, shortly.
@@ -61,8 +79,9 @@ func (u *ui) rules(g doctor.Group, checks []doctor.Checked) {
 	}
 }
 
-// finding prints one finding, what to do, and the corrected lines.
-func (u *ui) finding(r doctor.Result, f lint.Finding) {
+// finding prints one finding, the corrected lines, and what to do where that was
+// not said of the one before.
+func (u *ui) finding(r doctor.Result, f lint.Finding, hint bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
@@ -71,7 +90,9 @@ func (u *ui) finding(r doctor.Result, f lint.Finding) {
 		mark = u.paint(dim, "warning:")
 	}
 	fmt.Fprintf(u.out, "certyard: %s %s%s [%s]\n", mark, clean(u.place(f)), clean(f.Problem), f.Rule)
-	u.hints([]string{r.Mend(f)})
+	if hint {
+		u.hints([]string{r.Mend(f)})
+	}
 	for _, e := range f.Edits {
 		u.edit(e)
 	}
@@ -141,6 +162,13 @@ func (a *app) mend(r doctor.Result, write bool) error {
 	case !write:
 		a.ui.linef("certyard: hint: --fix --yes makes these changes, and keeps each old file beside the new one")
 	default:
+		left := len(r.Findings)
+		for _, p := range patches {
+			left -= len(p.Rules)
+		}
+		if left > 0 {
+			a.ui.linef("%d of %d findings are left for you", left, len(r.Findings))
+		}
 		a.ui.linef("certyard: hint: the daemons read their configs when they start: restart them, and run certyard doctor again")
 	}
 	return nil

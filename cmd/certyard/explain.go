@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -39,7 +40,11 @@ with 3 when nothing in it is known.`,
 			if err != nil {
 				return err
 			}
-			return a.explained(result)
+			err = a.explained(result)
+			if file := c.Args().First(); result.Unknown && c.NArg() == 1 && isFile(file) {
+				a.ui.linef("certyard: hint: %s is a file; certyard explain < %[1]s reads it", file)
+			}
+			return err
 		},
 		BashComplete: func(*cli.Context) {
 			for _, e := range explain.Entries() {
@@ -47,6 +52,11 @@ with 3 when nothing in it is known.`,
 			}
 		},
 	}
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // textToExplain returns the arguments, or what there is to read.

@@ -126,6 +126,7 @@ warning buildkitd.deprecated debug
 warning registry.secret http.secret
 warning registry.draintimeout http.draintimeout
 warning wiring.localhost registry."localhost:5005"
+warning wiring.shared-key buildkit: /certs
 warning certs.too-long localhost
 warning certs.self-signed localhost
 warning certs.self-signed registry

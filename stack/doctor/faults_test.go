@@ -451,9 +451,9 @@ func ownFaults() []fault {
 		{rule: "own.changed", name: "a user added to htpasswd by hand", places: []place{in("ours", more("htpasswd", strings.Replace(password, "testuser", "me", 1)))}},
 		{rule: "own.changed", name: "the CA that the builder trusts is another one", places: []place{in("ours", otherCA("trust", &pkix.Name{CommonName: "Some other CA"}))}, also: []string{"certs.chain"}},
 		{refused: "are 0644, required no more than 0600", name: "a key of ours that everybody reads", places: []place{in("ours", mode("registry.key", 0o644))}},
-		{refused: "does not belong to certificate", name: "a key of ours made anew", places: []place{in("ours", changed("builder.key", aKey))}},
-		{refused: "registry.crt does not exist|tls.crt does not exist", name: "a certificate of ours that is gone", places: []place{in("ours", gone("registry.crt"))}},
-		{refused: "it holds no PEM", name: "a certificate of ours in DER", places: []place{in("ours", changed("registry.crt", inDER))}},
+		{rule: "own.changed", name: "a key of ours made anew", places: []place{in("ours", changed("builder.key", aKey))}, also: []string{"certs.key-match"}},
+		{rule: "own.changed", name: "a certificate of ours that is gone", places: []place{in("ours", gone("registry.crt"))}, also: []string{"certs.missing"}},
+		{rule: "own.changed", name: "a certificate of ours in DER", places: []place{in("ours", changed("registry.crt", inDER))}, also: []string{"certs.not-pem"}},
 		{rule: "certs.key-reader", name: "a key of ours that its daemon may not read", places: []place{in("ours", owner("registry.key", 4711))}},
 	}
 }

@@ -44,7 +44,7 @@ func withMkcert(t testing.TB) *site {
 		builder.key certs/buildkitd+2-key.pem
 		client.crt certs/builder-client.pem
 		client.key certs/builder-client-key.pem`)
-	s.deserved = []string{"registry.clients-need-certificates"}
+	s.deserved = []string{"registry.clients-need-certificates", "wiring.shared-key"} // one directory for all
 	m := newMkcert(t, s)
 	m.leaf("registry+2", []string{"registry", "localhost"}, x509.ExtKeyUsageServerAuth)
 	m.leaf("buildkitd+2", []string{"buildkitd", "localhost"}, x509.ExtKeyUsageServerAuth)
@@ -261,19 +261,19 @@ func made(t testing.TB, serve stack.Serve, mode stack.BuilderTLS) *site {
 // ofOurs is the target as the doctor command makes it of a stack of ours.
 func ofOurs(s *site) (doctor.Target, doctor.Deps, error) {
 	d := local.Deps(filepath.Join(s.root, "stack"))
-	status, err := lifecycle.GetStatus(context.Background(), d, errors.New("not asked"))
+	status, err := lifecycle.GetRecord(d.Store)
 	if err != nil {
 		return doctor.Target{}, doctor.Deps{}, err
 	}
-	own := doctor.NewOwn(status.Spec, status.Facts, status.Dir)
+	own := doctor.NewOwn(status.Spec, status.Facts, d.Store.Root())
 	own.Changed = status.Changed
 	if status.Rotation != nil {
 		own.Open = string(status.Rotation.Phase)
 	}
 	load := func(ctx context.Context, file string) (*types.Project, error) {
-		return compose.Load(ctx, compose.Source{Name: status.Spec.Name, Dir: status.Dir, Files: []string{file}})
+		return compose.Load(ctx, compose.Source{Name: status.Spec.Name, Dir: d.Store.Root(), Files: []string{file}})
 	}
-	return doctor.Target{Own: own, Compose: filepath.Join(status.Dir, stack.FileCompose)}, doctor.Deps{Load: load}, nil
+	return doctor.Target{Own: own, Compose: filepath.Join(d.Store.Root(), stack.FileCompose)}, doctor.Deps{Load: load}, nil
 }
 
 // privateKey reads a key in PEM, PKCS #8 or older.

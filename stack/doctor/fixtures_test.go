@@ -159,6 +159,7 @@ ca = ["/certs/ca.crt"]
 		entrypoint buildkit/entrypoint.sh`)
 	s.deserved = []string{
 		"wiring.localhost",                                                       // the section for localhost:5005
+		"wiring.shared-key",                                                      // /certs has the registry's key
 		"compose.file-mount",                                                     // buildkitd.toml by itself
 		"compose.writable-mount",                                                 // no :ro anywhere
 		"compose.stop-grace", "buildkitd.default-socket", "buildkitd.deprecated", // debug = true

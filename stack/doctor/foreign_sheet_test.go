@@ -113,6 +113,7 @@ cp registry/certs/registry.crt registry/certs/registry.cert
 		"warning registry.secret config.yml:0",
 		"warning registry.draintimeout config.yml:0",
 		"warning wiring.localhost buildkitd.toml:18",
+		"warning wiring.shared-key docker-compose.yml:27",
 		"warning certs.self-signed server.crt:0",
 		"warning certs.self-signed registry.crt:0",
 	}

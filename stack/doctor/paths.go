@@ -116,10 +116,8 @@ func dirsOf(uses []lint.Used) (out []string) {
 // mounted reports whether a container sees a file.
 func (p *patient) mounted(file string) bool {
 	for _, s := range p.services() {
-		for _, m := range s.Mounts {
-			if rel, err := filepath.Rel(m.Source, file); m.Type == "bind" && err == nil && !strings.HasPrefix(rel, "..") {
-				return true
-			}
+		if mountOf(s, file) != nil {
+			return true
 		}
 	}
 	return false

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -95,10 +96,18 @@ func (p *patient) failed(report stack.Report) (out []lint.Finding) {
 		id, subject := probePrefix+string(c.Reason), subjectOf(c.Hop)
 		i := slices.IndexFunc(out, func(f lint.Finding) bool { return f.Rule == id && f.Subject == subject })
 		if i < 0 {
-			out = append(out, lint.Finding{Rule: id, Subject: subject, Object: string(c.Hop) + " at " + c.Target, Problem: c.Title + ": " + c.Error})
+			out = append(out, lint.Finding{Rule: id, Subject: subject, Object: string(c.Hop) + " at " + c.Target, Problem: p.title(c) + ": " + c.Error})
 		}
 	}
 	return out
+}
+
+// title leaves out what was not tried: a password that is not known.
+func (p *patient) title(c stack.Check) string {
+	if p.target.Own != nil {
+		return c.Title
+	}
+	return strings.TrimSuffix(c.Title, ", and the password gets 200")
 }
 
 func subjectOf(hop stack.Hop) lint.Subject {
@@ -134,9 +143,15 @@ func (p *patient) prove(ctx context.Context) (stack.Report, error) {
 	return p.proveForeign(ctx), nil
 }
 
+// foreignLimit keeps a port that stays silent from stopping the examination: each of
+// the checks would wait for it.
+const foreignLimit = 8 * time.Second
+
 // proveForeign makes the checks of each daemon by itself. There is no build: it
 // would need a password.
 func (p *patient) proveForeign(ctx context.Context) stack.Report {
+	ctx, cancel := context.WithTimeout(ctx, foreignLimit)
+	defer cancel()
 	var registry, builder stack.Report
 	var both sync.WaitGroup
 	if e, ok := p.live(lint.Registry); ok {

@@ -19,7 +19,7 @@ import (
 const maxRead = 1 << 20
 
 // maxFiles keeps a wrong directory, as a home, from being read whole.
-const maxFiles = 1000
+const maxFiles = 200
 
 // FileError says that what somebody named cannot be looked at.
 type FileError struct {

@@ -121,6 +121,7 @@ func (p *patient) result() Result {
 	for i := range findings {
 		findings[i] = lint.Discreet(findings[i])
 	}
+	withholdEdits(findings)
 	if r.Looked == nil {
 		r.Looked = []Looked{}
 	}
@@ -144,6 +145,20 @@ func worstFirst(rules []lint.Rule, findings []lint.Finding) []lint.Finding {
 	out := slices.Clone(findings)
 	slices.SortStableFunc(out, func(a, b lint.Finding) int { return rank(severity[a.Rule]) - rank(severity[b.Rule]) })
 	return out
+}
+
+// withholdEdits takes the corrected line from a section that does not verify the
+// registry, where it would not verify: that comes after a certificate which stands
+// up to it.
+func withholdEdits(findings []lint.Finding) {
+	doubtful := slices.ContainsFunc(findings, func(f lint.Finding) bool {
+		return slices.Contains(certRules(lint.Error), f.Rule) && f.Subject != lint.Builder
+	})
+	for i, f := range findings {
+		if f.Rule == "buildkitd.insecure" && doubtful {
+			findings[i].Edits, findings[i].Mend = nil, "mend the certificate first, then write insecure = false"
+		}
+	}
 }
 
 func rank(s lint.Severity) int {
@@ -193,10 +208,24 @@ func (p *patient) checked(rule lint.Rule, findings []lint.Finding, skipped []lin
 	if hidden != "" && c.Outcome != Skipped {
 		c.Outcome, c.Because = Skipped, hidden
 	}
+	if c.Group == Probes && c.Outcome == Holds {
+		c.Outcome, c.Because = afterBroken(rule, findings)
+	}
 	for _, f := range findings {
 		if f.Rule == rule.ID {
 			c.Outcome, c.Because = Broken, ""
 		}
 	}
 	return c
+}
+
+// afterBroken says how a rule about connections fared that nothing broke: where
+// another one that it needs is broken, the connections did not get as far.
+func afterBroken(rule lint.Rule, findings []lint.Finding) (Outcome, string) {
+	for _, f := range findings {
+		if groupOf(f.Rule) == Probes && slices.Contains(rule.Needs, f.Rule) {
+			return Skipped, f.Rule
+		}
+	}
+	return Holds, ""
 }

@@ -9,6 +9,7 @@ import (
 // The rules that are judged here.
 const (
 	ruleLoads     = "wiring.loads"
+	ruleServices  = "wiring.services"
 	ruleSource    = "wiring.source"
 	ruleConfig    = "wiring.config"
 	ruleSection   = "wiring.section"
@@ -17,6 +18,7 @@ const (
 	ruleScheme    = "wiring.scheme"
 	ruleKeyPair   = "wiring.keypair"
 	ruleChanged   = "own.changed"
+	ruleShared    = "wiring.shared-key"
 	ruleUnmounted = "wiring.unmounted"
 	ruleMount     = "compose.config-mount"      // lint has its row
 	ruleHtpasswd  = "registry.htpasswd-missing" // lint has its row
@@ -133,6 +135,9 @@ func wiringRules() []lint.Rule {
 		ID: ruleLoads, Title: "Compose loads the compose file", Severity: lint.Error,
 		Proves: "docker compose accepts it", Hint: "docker compose -f FILE config prints the same error", Source: "compose-go v2.16.2 loader",
 	}, {
+		ID: ruleServices, Title: "the compose file has a registry or a builder", Severity: lint.Error, Needs: []string{ruleLoads},
+		Proves: "there is something to look at", Hint: "name the compose file that has them, with COMPOSE_PROFILES for those of a profile", Source: "the image, command, mounts and ports of each service",
+	}, {
 		ID: ruleSource, Title: "what is mounted exists", Severity: lint.Error, Needs: []string{ruleLoads},
 		Proves: "the engine mounts what was meant, and no empty directory", Hint: "make it, or correct the path",
 		Source: "Docker Engine, bind mounts: a missing source becomes a directory",
@@ -159,6 +164,10 @@ func networkRules() []lint.Rule {
 	}, {
 		ID: ruleInside, Title: "no section means the host by localhost", Severity: lint.Warning, Needs: []string{"buildkitd.syntax"},
 		Proves: "the names that builds use lead to the registry", Hint: "use the registry's name on the network", Source: "kind documentation, local registry: localhost inside of a container is the container",
+	}, {
+		ID: ruleShared, Title: "each daemon sees its own private key alone", Severity: lint.Warning,
+		Proves: "who breaks out of a build step gets no other server's key", Hint: "keep each server's key in a directory of its own, and give others the certificate alone",
+		Source: "buildkit v0.34.2 README.md, Expose BuildKit as a TCP service",
 	}}
 }
 

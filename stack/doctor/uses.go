@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -34,17 +36,45 @@ func (p *patient) lookAtCertificates(context.Context) error {
 		if err != nil {
 			return &FileError{"--certs", dir, err}
 		}
+		if len(found) == 0 {
+			return &FileError{"--certs", dir, errNoCerts}
+		}
 		p.saw(Certificates, dir)
 		for _, file := range found {
 			p.readCert(file)
 		}
 		p.guess()
+		p.judge(nil, p.passedOver(found)...)
 	}
 	if len(p.certs) == 0 {
 		return nil
 	}
 	p.judge(ids(lint.CertRules()), lint.Certificates(p.certs, p.uses, p.now)...)
+	if p.compose.Builder != nil && p.compose.Registry != nil {
+		p.judge([]string{ruleShared}, p.sharedKeys()...)
+	}
 	return nil
+}
+
+// errNoCerts says that a directory has nothing to look at.
+var errNoCerts = errors.New("nothing in it is called as a certificate or a key is")
+
+// passedOver tells of files in the directory that was named which nothing can be
+// said of, so that nobody takes silence for praise.
+func (p *patient) passedOver(found []string) (out []lint.Finding) {
+	add := func(file, problem string) {
+		out = append(out, lint.Finding{Rule: "certs.unreadable", File: file, Problem: problem})
+	}
+	if len(found) >= maxFiles {
+		add(p.target.Certs, fmt.Sprintf("it has more than %d files of certificates and keys, and the rest was not looked at", maxFiles))
+	}
+	for _, f := range p.certs {
+		used := slices.ContainsFunc(p.uses, func(u lint.Used) bool { return u.Path == f.Path })
+		if f.Unreadable != nil && !used && slices.Contains(found, f.Path) {
+			add(f.Path, "it was not looked at: "+cause(f.Unreadable))
+		}
+	}
+	return out
 }
 
 // readCert reads a file that is used, or that was named with its directory.

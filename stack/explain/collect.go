@@ -1,6 +1,9 @@
 package explain
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // MaxMessages is how many distinct messages are kept; of more, the lines are
 // counted.
@@ -64,6 +67,11 @@ func newMessage(t *table, line []byte, m match, hop Hop, server span, number int
 	return out
 }
 
+// secrets are what logs and command lines say of passwords: the registry logs that
+// of the user which it makes (distribution v3.1.2
+// registry/auth/htpasswd/access.go:160-164).
+var secrets = regexp.MustCompile(`(?i)((?:password|passwd|secret|token)(?:=|": *)"?|authorization: *(?:basic|bearer) +)[^\s",}]+|(://[^/\s:@]*:)[^\s/@]+@`)
+
 // excerpt returns the line, or of a long one what is around the message.
 func excerpt(line []byte, s span) string {
 	from, to := 0, len(line)
@@ -72,6 +80,7 @@ func excerpt(line []byte, s span) string {
 		to = from + maxText
 	}
 	text := strings.TrimSpace(strings.ToValidUTF8(string(line[from:to]), ""))
+	text = secrets.ReplaceAllString(text, "${1}${2}***")
 	if from > 0 {
 		text = "..." + text
 	}
