@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -89,13 +90,22 @@ func (u *ui) finding(r doctor.Result, f lint.Finding, hint bool) {
 	if r.Severity(f) == lint.Warning {
 		mark = u.paint(dim, "warning:")
 	}
-	fmt.Fprintf(u.out, "certyard: %s %s%s [%s]\n", mark, clean(u.place(f)), clean(f.Problem), f.Rule)
+	fmt.Fprintf(u.out, "certyard: %s %s%s [%s]\n", mark, clean(u.place(f)), clean(nearer(f.Problem)), f.Rule)
 	if hint {
-		u.hints([]string{r.Mend(f)})
+		u.hints([]string{nearer(r.Mend(f))})
 	}
 	for _, e := range f.Edits {
 		u.edit(e)
 	}
+}
+
+// nearer shortens the paths in a text that are below the working directory.
+func nearer(text string) string {
+	wd, err := os.Getwd()
+	if err != nil || wd == "/" {
+		return text
+	}
+	return strings.ReplaceAll(text, wd+"/", "")
 }
 
 // place says where a finding is, with what follows it.

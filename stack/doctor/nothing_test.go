@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,5 +55,39 @@ func TestTooManyFiles(t *testing.T) {
 	}
 	if got := foundBy(t, doctor.Deps{}, doctor.Target{Certs: dir}, "certs.unreadable"); len(got) != 1 || got[0].File != dir {
 		t.Errorf("225 files: %+v", got)
+	}
+}
+
+// TestNobodyAnswers: where nothing answers, the rest is not said to hold.
+func TestNobodyAnswers(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	d := doctor.Deps{Now: time.Now, Load: compose.LoadFile}
+	result, err := doctor.Examine(t.Context(), d, doctor.Target{Registry: address})
+	if err != nil || len(result.Findings) != 1 || result.Findings[0].Rule != "probe.unreachable" {
+		t.Fatalf("%+v, %v", result.Findings, err)
+	}
+	if held, _ := result.Count(doctor.Probes); held > 2 {
+		t.Errorf("%d rules about connections are said to hold", held)
+	}
+	for _, c := range result.Checks {
+		if c.ID == "probe.name" && (c.Outcome != doctor.Skipped || c.Because != "probe.unreachable") {
+			t.Errorf("%s is %s because of %q", c.ID, c.Outcome, c.Because)
+		}
+	}
+}
+
+// TestUncertainMend: the line that has a registry verified is offered where its
+// certificate stands up to it, and not before.
+func TestUncertainMend(t *testing.T) {
+	s := toTheLetter(t, "registry:3", "")
+	for _, f := range s.examined(t).Findings {
+		if f.Rule == "buildkitd.insecure" && (len(f.Edits) > 0 || !strings.Contains(f.Mend, "certificate first")) {
+			t.Errorf("it is offered %v, %s", f.Edits, f.Mend)
+		}
 	}
 }
