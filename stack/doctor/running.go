@@ -107,8 +107,16 @@ func (p *patient) container(subject lint.Subject, service string, list []compose
 	}
 	p.judge(nil, lint.Finding{
 		Rule: ruleState, Subject: subject, Object: service, Problem: "there is no container of this service in the project " + p.project.Name,
-		Mend: "start it: docker compose -f " + p.target.Compose + " up -d",
+		Mend: p.start(service),
 	})
+}
+
+// start says how a service is started.
+func (p *patient) start(service string) string {
+	if p.target.Own != nil {
+		return fmt.Sprintf(`"certyard up" starts it, and "certyard logs %s" says why it ended`, service)
+	}
+	return fmt.Sprintf("docker compose -f %s up -d %s starts it, and logs in place of up -d says why it ended", p.target.Compose, service)
 }
 
 // looping finds a container that runs for the moment: it has ended before, and the
@@ -130,7 +138,11 @@ func (p *patient) stopped(subject lint.Subject, c compose.Container) lint.Findin
 	if c.Error != "" {
 		problem += ": " + c.Error
 	}
-	return lint.Finding{Rule: ruleState, Subject: subject, Object: c.Name, Problem: problem}
+	mend := p.start(c.Service)
+	if c.State == "paused" {
+		mend = "docker unpause " + c.Name
+	}
+	return lint.Finding{Rule: ruleState, Subject: subject, Object: c.Name, Problem: problem, Mend: mend}
 }
 
 // frozen finds mounts whose file in the container is another one than on the disk:
