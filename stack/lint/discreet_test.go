@@ -77,3 +77,31 @@ func TestMisspeltBesideTheRightKey(t *testing.T) {
 	}
 	t.Errorf("the key is not found: %+v", r.Findings)
 }
+
+// TestDiscreetTexts: what a finding quotes of somebody's files is told without the
+// passwords in it, and a corrected line with one is not offered.
+func TestDiscreetTexts(t *testing.T) {
+	for have, want := range map[string]string{
+		"http.host is http://bob:hunter2@registry:5000/, and TLS is on":                              "http.host is http://bob:...@registry:5000/, and TLS is on",
+		"reading .env: unterminated quoted value \"hunter2\nA=b":                                     "reading .env: a value has no closing quote",
+		"invalid interpolation format for x.\nYou may need to escape any $ with another $.\nhunter2": "invalid interpolation format for x: write $$ for a $ that is meant as such",
+		"registry:5000 has no section":                                                               "registry:5000 has no section",
+	} {
+		got := lint.Discreet(lint.Finding{Object: have, Problem: have, Mend: have})
+		if got.Object != want || got.Problem != want || got.Mend != want {
+			t.Errorf("%q: got %q, want %q", have, got.Problem, want)
+		}
+	}
+	for line, offered := range map[string]bool{
+		`  secret: hunter2`:                        false,
+		`password = "hunter2"`:                     false,
+		`mirrors = ["https://bob:hunter2@mirror"]`: false,
+		`      - ./secrets:/run/secrets:ro`:        true,
+		`http = false`:                             true,
+	} {
+		got := lint.Discreet(lint.Finding{Edits: []lint.Edit{{From: 1, To: 1, New: []string{line}}}})
+		if (len(got.Edits) > 0) != offered {
+			t.Errorf("%s: offered %v, want %v", line, got.Edits, offered)
+		}
+	}
+}
