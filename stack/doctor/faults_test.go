@@ -214,6 +214,8 @@ func sectionFaults() []fault {
 			in("env", edit("toml", "  http = false", "  http = true")),
 			in("flags", edit("toml", "  http = false", "  http = true")),
 			in("rootless", edit("toml", "http = false", "http = true"))}},
+		{rule: "wiring.several", name: "a second registry", places: []place{in("env", edit("compose", "  builder:\n", "  cache:\n    image: registry:3.1.2\n\n  builder:\n"))}},
+		{rule: "wiring.shared-key", name: "the registry's directory in the builder", places: []place{in("env", edit("compose", "      - ./tls/trust:/trust:ro\n", "      - ./tls/trust:/trust:ro\n      - ./tls/registry:/registry:ro\n"))}},
 		{rule: "wiring.localhost", name: "a section for the host's name of the registry", places: []place{
 			in("rootless", more("toml", "[registry.\"localhost:5005\"]\nhttp = false\nca = [\"/home/user/.config/buildkit/tls/ca.pem\"]\n"))}},
 	}

@@ -35,7 +35,10 @@ func (p *patient) lookAtCompose(ctx context.Context) error {
 	p.project = project
 	p.compose = lint.JudgeCompose(file, data, project)
 	p.judge(ids(lint.ComposeRules()), p.compose.Findings...)
-	p.judge([]string{ruleSource, ruleServices}, p.missingSources()...)
+	p.judge([]string{ruleSource, ruleServices, ruleSeveral}, p.missingSources()...)
+	for _, s := range p.compose.PassedOver() {
+		p.judge(nil, lint.Finding{Rule: ruleSeveral, File: file, Line: s.Line, Object: s.Name, Problem: "it is a registry or a builder too, and was not looked at"})
+	}
 	if err == nil && len(p.services()) == 0 {
 		p.judge(nil, lint.Finding{Rule: ruleServices, File: file, Problem: "no service in it looks like a registry or a buildkitd, so that nothing was judged; services of a profile that is not active are left out"})
 	}

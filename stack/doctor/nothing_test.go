@@ -23,6 +23,10 @@ func TestNothingToLookAt(t *testing.T) {
 	if got := foundBy(t, doctor.Deps{}, doctor.Target{Compose: file, FilesOnly: true}, "wiring.services"); len(got) != 1 || got[0].File != file {
 		t.Errorf("a compose file without a registry and a builder: %+v", got)
 	}
+	put(t, file, "services:\n  one: {image: \"registry:3\"}\n  two: {image: \"registry:2\"}\n  builder: {image: moby/buildkit}\n  web: {image: nginx}\n")
+	if got := foundBy(t, doctor.Deps{}, doctor.Target{Compose: file, FilesOnly: true}, "wiring.several"); len(got) != 1 || got[0].Object != "two" || got[0].Line != 3 {
+		t.Errorf("two registries: %+v", got)
+	}
 	certs := filepath.Join(dir, "certs")
 	put(t, filepath.Join(certs, "README"), "nothing")
 	d := doctor.Deps{Now: time.Now, Load: compose.LoadFile}

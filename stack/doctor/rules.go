@@ -10,6 +10,7 @@ import (
 const (
 	ruleLoads     = "wiring.loads"
 	ruleServices  = "wiring.services"
+	ruleSeveral   = "wiring.several"
 	ruleSource    = "wiring.source"
 	ruleConfig    = "wiring.config"
 	ruleSection   = "wiring.section"
@@ -137,6 +138,9 @@ func wiringRules() []lint.Rule {
 	}, {
 		ID: ruleServices, Title: "the compose file has a registry or a builder", Severity: lint.Error, Needs: []string{ruleLoads},
 		Proves: "there is something to look at", Hint: "name the compose file that has them, with COMPOSE_PROFILES for those of a profile", Source: "the image, command, mounts and ports of each service",
+	}, {
+		ID: ruleSeveral, Title: "there is one registry and one builder", Severity: lint.Warning,
+		Proves: "every daemon was looked at", Hint: "look at the others by themselves: --buildkitd-config, --registry-config and --certs name what is theirs", Source: "the image, command, mounts and ports of each service",
 	}, {
 		ID: ruleSource, Title: "what is mounted exists", Severity: lint.Error, Needs: []string{ruleLoads},
 		Proves: "the engine mounts what was meant, and no empty directory", Hint: "make it, or correct the path",

@@ -20,6 +20,21 @@ func likeliest(services []Service, likely func(Service) int) *Service {
 	return best
 }
 
+// certain is how much has to tell that a service is a daemon for somebody to miss it.
+const certain = 2
+
+// PassedOver returns the services that are a registry or a builder too, and that
+// were not judged: of each there is one.
+func (c Compose) PassedOver() (out []Service) {
+	for i, s := range c.Services {
+		chosen := c.Builder == &c.Services[i] || c.Registry == &c.Services[i]
+		if !chosen && max(s.builds(), s.stores()) >= certain {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // builds says how much tells that a service is a buildkitd.
 func (s Service) builds() int {
 	words := s.words()
