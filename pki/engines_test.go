@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/pki/pkitest"
 )
 
 // question is what a peer asks an engine: is this pair good for the host and
@@ -52,14 +53,8 @@ func engines() []engine {
 func needTools(t *testing.T) {
 	t.Helper()
 	for _, e := range engines() {
-		if e.tool == "" {
-			continue
-		}
-		if _, err := exec.LookPath(e.tool); err != nil {
-			if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-				t.Fatalf("%s is required (scripts/setup test installs it): %v", e.name, err)
-			}
-			t.Skipf("needs %s: %v", e.name, err)
+		if e.tool != "" {
+			pkitest.NeedProgram(t, e.tool)
 		}
 	}
 }

@@ -279,7 +279,7 @@ var uses = []struct {
 	{
 		[]string{"os.Getenv", "os.LookupEnv", "os.Environ"},
 		func(s source) bool {
-			return s.dir == "cmd/certyard" || s.dir == "compose" || s.dir == "compose/composetest" || s.dir == "pki/remote/remotetest" || s.path == "stack/stacktest/program.go"
+			return s.dir == "cmd/certyard" || s.dir == "compose" || s.dir == "compose/composetest" || s.dir == "pki/pkitest" || s.dir == "pki/remote/remotetest" || s.path == "stack/stacktest/program.go"
 		},
 		"the environment is read in cmd",
 	},

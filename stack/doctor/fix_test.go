@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack/doctor"
 	"github.com/certyard/certyard/stack/lint"
 )
@@ -73,12 +74,10 @@ func mend(t *testing.T, f fault, ill *site, before, r doctor.Result) {
 	}
 }
 
-// byPatch has the patch command, where there is one, apply a diff.
+// byPatch has the patch command apply a diff.
 func byPatch(t *testing.T, p doctor.Patch) {
 	t.Helper()
-	if _, err := exec.LookPath("patch"); err != nil {
-		return
-	}
+	pkitest.NeedProgram(t, "patch")
 	file := t.TempDir() + "/file"
 	if err := os.WriteFile(file, p.Before, 0o600); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack/lint"
 )
 
@@ -53,12 +54,7 @@ func newSite(t testing.TB, style string, files map[string]string, roles ...strin
 // shell runs commands in the directory of a site, with AWAY for the keys of CAs.
 func (s *site) shell(t testing.TB, script string) *site {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatal("openssl is needed where nothing may be skipped")
-		}
-		t.Skip("no openssl")
-	}
+	pkitest.NeedProgram(t, "openssl")
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", "umask 022\n"+script)
 	cmd.Dir, cmd.Env = s.root, append(os.Environ(), "AWAY="+s.away)
 	if out, err := cmd.CombinedOutput(); err != nil {

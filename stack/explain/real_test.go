@@ -1,8 +1,6 @@
 package explain
 
 import (
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -112,17 +110,6 @@ func patternText(i int) string {
 	p := known().patterns[i]
 	first := slices.IndexFunc(known().patterns, func(q pattern) bool { return q.entry == p.entry })
 	return known().entries[p.entry].Patterns[i-first].Text
-}
-
-// need skips the test without a program, and fails it where all are required.
-func need(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatalf("%s is required (scripts/setup test installs it): %v", program, err)
-		}
-		t.Skipf("needs %s: %v", program, err)
-	}
 }
 
 // now is the time of all certificates here.

@@ -154,7 +154,7 @@ func grep(t *testing.T, output, text string) string {
 }
 
 func sayOpenSSL(t *testing.T, x *texts) {
-	need(t, "openssl")
+	pkitest.NeedProgram(t, "openssl")
 	ca := pkitest.New(t, now())
 	caFile, clientCert, clientKey := files(t, ca.Trust(), ca.Client(t, "bob"))
 	connect := func(pair *pki.KeyPair, more ...string) string {
@@ -210,14 +210,14 @@ func sayOpenSSL(t *testing.T, x *texts) {
 
 // sayGit: git with GnuTLS.
 func sayGit(t *testing.T, x *texts) {
-	need(t, "git")
+	pkitest.NeedProgram(t, "git")
 	ca := pkitest.New(t, now())
 	s := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.Server(t, "127.0.0.1").TLS()}})
 	x.say(t, grep(t, command(t, "git", "-c", "http.proxy=", "ls-remote", "https://"+s.addr+"/x"), "fatal"), "unknown-authority", Command)
 }
 
 func sayCurl(t *testing.T, x *texts) {
-	need(t, "curl")
+	pkitest.NeedProgram(t, "curl")
 	ca := pkitest.New(t, now())
 	caFile, _, _ := files(t, ca.Trust(), nil)
 	good := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.Server(t, "127.0.0.1").TLS()}})

@@ -156,12 +156,7 @@ func TestCertificatesOfOurs(t *testing.T) {
 // shell runs the commands of a tutorial in a directory and returns its files.
 func shell(t *testing.T, script string) []lint.CertFile {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CERTYARD_REQUIRE_DOCKER") == "1" {
-			t.Fatal("openssl is needed where nothing may be skipped")
-		}
-		t.Skip("no openssl")
-	}
+	pkitest.NeedProgram(t, "openssl")
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", script)
 	cmd.Dir = dir

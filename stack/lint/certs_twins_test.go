@@ -1,12 +1,12 @@
 package lint_test
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack/lint"
 )
 
@@ -28,9 +28,7 @@ done
 // TestCertificatesOfTwins: two CAs of one name are a finding where OpenSSL and
 // GnuTLS do not accept what both lists hold, and else not.
 func TestCertificatesOfTwins(t *testing.T) {
-	if _, err := exec.LookPath("certtool"); err != nil {
-		t.Skip("no certtool")
-	}
+	pkitest.NeedProgram(t, "certtool")
 	for _, c := range []struct{ name, ski, aki, want, verdicts string }{
 		{"no key ids", "none", "none", "certs.no-aki", "accepted refused refused accepted"},
 		{"key ids of the CAs alone", "hash", "none", "certs.no-aki", "accepted refused refused accepted"},
