@@ -60,7 +60,7 @@ func TestHostileText(t *testing.T) {
 			u.observe(lifecycle.Progress{Step: "x", State: lifecycle.Running, Detail: hostile})
 		},
 		"report":   func(u *ui) { u.report(hostileReport()) },
-		"failures": func(u *ui) { u.failures(hostileReport()) },
+		"failures": func(u *ui) { u.failures(hostileReport(), (&app{program: "certyard"}).checkHints(hostileReport())) },
 		"the forest": func(u *ui) {
 			info := pki.Info{Subject: hostile, SANs: []string{hostile}, Permitted: []string{hostile}}
 			(&app{stdout: u.out}).printForest([]*pki.Node{{Info: info, Problems: []string{hostile}}}, "")

@@ -89,7 +89,7 @@ func (a *app) doctor(c *cli.Context) error {
 			return err
 		}
 	}
-	a.ui.examined(named, result, c.Bool("all"))
+	a.ui.examined(named, result, c.Bool("all"), a.here)
 	if c.Bool("fix") {
 		if err := a.mend(result, c.Bool("yes") && !a.global.dryRun); err != nil {
 			return err

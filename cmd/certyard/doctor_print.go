@@ -11,8 +11,9 @@ import (
 	"github.com/certyard/certyard/stack/state"
 )
 
-// examined prints a result: one line for each group, then what is wrong.
-func (u *ui) examined(named string, r doctor.Result, all bool) {
+// examined prints a result: one line for each group, then what is wrong, with
+// hints that here makes complete.
+func (u *ui) examined(named string, r doctor.Result, all bool, here func([]string) []string) {
 	u.linef("looked at %s", named)
 	for _, g := range doctor.Groups() {
 		held, judged := r.Count(g)
@@ -28,7 +29,11 @@ func (u *ui) examined(named string, r doctor.Result, all bool) {
 	count := map[lint.Severity]int{}
 	for _, f := range r.Findings {
 		advice := f.Rule + "\n" + r.Mend(f)
-		u.finding(r, f, !told[advice])
+		var hints []string
+		if !told[advice] {
+			hints = here([]string{nearer(r.Mend(f))})
+		}
+		u.finding(r, f, hints)
 		told[advice] = true
 		count[r.Severity(f)]++
 	}
@@ -80,9 +85,8 @@ func (u *ui) rules(g doctor.Group, checks []doctor.Checked) {
 	}
 }
 
-// finding prints one finding, the corrected lines, and what to do where that was
-// not said of the one before.
-func (u *ui) finding(r doctor.Result, f lint.Finding, hint bool) {
+// finding prints one finding, what to do, and the corrected lines.
+func (u *ui) finding(r doctor.Result, f lint.Finding, hints []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
@@ -91,9 +95,7 @@ func (u *ui) finding(r doctor.Result, f lint.Finding, hint bool) {
 		mark = u.paint(dim, "warning:")
 	}
 	fmt.Fprintf(u.out, "certyard: %s %s%s [%s]\n", mark, clean(u.place(f)), clean(nearer(f.Problem)), f.Rule)
-	if hint {
-		u.hints([]string{nearer(r.Mend(f))})
-	}
+	u.hints(hints)
 	for _, e := range f.Edits {
 		u.edit(e)
 	}

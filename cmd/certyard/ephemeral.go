@@ -113,7 +113,7 @@ func (a *app) withStack(ctx context.Context, d lifecycle.Deps, spec stack.Spec, 
 	}
 	if res.Report != nil && !res.Report.OK() {
 		a.ui.report(*res.Report)
-		a.ui.failures(*res.Report)
+		a.ui.failures(*res.Report, a.checkHints(*res.Report))
 		return errNotOK
 	}
 	vars, err := lifecycle.Environment(d)

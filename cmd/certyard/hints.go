@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -146,8 +147,28 @@ func is(sentinel error, hints ...string) hintFor {
 	}
 }
 
+// ownCommand is a command of this program in a hint.
+var ownCommand = regexp.MustCompile(`"certyard [^"]*"`)
+
+// here makes the commands in hints mean the stack and the engine that the flags
+// name. Every hint that is shown goes through it, once.
+func (a *app) here(hints []string) []string {
+	var out []string
+	for _, h := range hints {
+		out = append(out, ownCommand.ReplaceAllStringFunc(h, func(command string) string {
+			if strings.HasSuffix(command, ` --help"`) {
+				return command // the same for every stack
+			}
+			return `"` + a.again() + strings.TrimPrefix(command, `"certyard`)
+		}))
+	}
+	return out
+}
+
 // hintsFor returns the next steps for each problem of an error, each once.
-func (a *app) hintsFor(err error) []string {
+func (a *app) hintsFor(err error) []string { return a.here(a.nextSteps(err)) }
+
+func (a *app) nextSteps(err error) []string {
 	if errors.Is(err, context.Canceled) {
 		return []string{"nothing is half-written; running the same command again goes on from here"}
 	}
@@ -167,7 +188,7 @@ func (a *app) hintsFor(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func (a *app) advice(err error) []string {
-	for _, rules := range [][]hintFor{doctorHints(), a.lockHints(), a.configHints(), usageHints(), a.pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
+	for _, rules := range [][]hintFor{doctorHints(), lockHints(), a.configHints(), usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
 				return hints
@@ -179,13 +200,12 @@ func (a *app) advice(err error) []string {
 
 // lockHints are about locks; what is wrong in one, or keeps from what it says, is
 // not what it would be elsewhere.
-func (a *app) lockHints() []hintFor {
-	accept := fmt.Sprintf(`run "%s lock" after "%[1]s up" to accept what is new`, a.again())
+func lockHints() []hintFor {
 	return []hintFor{
-		always[*stack.LockedError](accept, "nothing was changed"),
+		always[*stack.LockedError](`run "certyard lock" after "certyard up" to accept what is new`, "nothing was changed"),
 		always[*stack.LockFormatError](`"certyard lock" writes the lock, nobody else has to: bring it back from version control, or write it anew; nothing was changed`),
-		always[*lockFileError](fmt.Sprintf(`"%s lock" writes one, after "%[1]s up"; --lock-file says where another one is`, a.again())),
-		always[*lifecycle.StaleError](fmt.Sprintf(`"%s up" first, then "%[1]s lock": a lock tells what has run`, a.again())),
+		always[*lockFileError](`"certyard lock" writes one, after "certyard up"; --lock-file says where another one is`),
+		always[*lifecycle.StaleError](`"certyard up" first, then "certyard lock": a lock tells what has run`),
 	}
 }
 
@@ -216,7 +236,7 @@ func usageHints() []hintFor {
 // would be foreign to the next one.
 const newCA = `to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`
 
-func (a *app) pkiHints() []hintFor {
+func pkiHints() []hintFor {
 	return []hintFor{
 		on(givenCAHints),
 		on(func(e *pki.HalfError) []string {
@@ -243,7 +263,7 @@ func (a *app) pkiHints() []hintFor {
 		}),
 		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
 		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed",
-			fmt.Sprintf(`or "%s rotate --ca --yes" makes a CA that may, for a stack that runs; then "%[1]s up" gives the servers the names`, a.again())),
+			`or "certyard rotate --ca --yes" makes a CA that may, for a stack that runs; then "certyard up" gives the servers the names`),
 		on(func(e *pki.ForeignError) []string {
 			if e.CA == "" {
 				return []string{"restore ca/ca.crt and ca/ca.key from a backup; nothing was changed", newCA}
@@ -435,15 +455,15 @@ func lifecycleHints() []hintFor {
 // rotationHints are about the replacement of CAs.
 func (a *app) rotationHints() []hintFor {
 	return []hintFor{
-		on(func(e *lifecycle.OpenRotationError) []string { return a.openHints(e.Rotation) }),
-		always[*lifecycle.OtherRunError](fmt.Sprintf(`let that one end; "%s status" shows how far it is`, a.again())),
+		on(func(e *lifecycle.OpenRotationError) []string { return openHints(e.Rotation) }),
+		always[*lifecycle.OtherRunError](`let that one end; "certyard status" shows how far it is`),
 		on(func(e *lifecycle.LostSetError) []string {
 			if e.Phase.Before(stack.PhaseSwitch) {
-				return []string{fmt.Sprintf(`nothing depends on it yet: "%s rotate --abort" takes the replacement back, and the next one makes it anew`, a.again())}
+				return []string{`nothing depends on it yet: "certyard rotate --abort" takes the replacement back, and the next one makes it anew`}
 			}
 			return []string{"restore the file from a backup; nothing was changed, and the daemons serve what they served"}
 		}),
-		always[*lifecycle.EndedError](fmt.Sprintf(`"%s rotate%s --yes" finishes the replacement`, a.again(), caFlags(a.open))),
+		always[*lifecycle.EndedError](fmt.Sprintf(`"certyard rotate%s --yes" finishes the replacement`, caFlags(a.open))),
 		always[*lifecycle.PastPhaseError]("leave --pause-after out, or name a later phase; nothing was changed"),
 		on(func(e *lifecycle.CANameError) []string {
 			if e.Name == pki.CAIssuing {
@@ -451,17 +471,17 @@ func (a *app) rotationHints() []hintFor {
 			}
 			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
 		}),
-		always[*lifecycle.NoRotationError](fmt.Sprintf(`"%s rotate --ca" shows what replacing the CA would do`, a.again())),
-		always[*lifecycle.PastError](fmt.Sprintf(`"%s rotate%s --yes" finishes it; another replacement makes another CA`, a.again(), caFlags(a.open))),
+		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
+		always[*lifecycle.PastError](fmt.Sprintf(`"certyard rotate%s --yes" finishes it; another replacement makes another CA`, caFlags(a.open))),
 		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),
 	}
 }
 
 // openHints say how an open replacement of CAs goes on, and how back.
-func (a *app) openHints(open stack.Rotation) []string {
-	hints := []string{fmt.Sprintf(`"%s rotate%s --yes" goes on`, a.again(), caFlags(&open))}
+func openHints(open stack.Rotation) []string {
+	hints := []string{fmt.Sprintf(`"certyard rotate%s --yes" goes on`, caFlags(&open))}
 	if open.Phase.Before(stack.PhaseContract) {
-		hints = append(hints, fmt.Sprintf(`"%s rotate --abort" brings the old CA back`, a.again()))
+		hints = append(hints, `"certyard rotate --abort" brings the old CA back`)
 	}
 	return hints
 }
@@ -501,14 +521,14 @@ func edgeHints() []hintFor {
 }
 
 // checkHints returns the next steps for what a proof found, each once.
-func checkHints(r stack.Report) []string {
+func (a *app) checkHints(r stack.Report) []string {
 	var out []string
 	for _, c := range r.Failed() {
 		if hint := checkHint(c); hint != "" && !slices.Contains(out, hint) {
 			out = append(out, hint)
 		}
 	}
-	return out
+	return a.here(out)
 }
 
 func checkHint(c stack.Check) string {

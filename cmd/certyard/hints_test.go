@@ -210,6 +210,9 @@ func TestHintsNameTheStack(t *testing.T) {
 		{&lifecycle.OtherRunError{}, "status"},
 		{&lifecycle.NoRotationError{}, "rotate --ca"},
 		{&lifecycle.PastError{}, "rotate --client-ca --yes"},
+		{&lifecycle.NoStackError{}, "up"},
+		{&lifecycle.NotSoundError{}, "smoke"},
+		{&stack.LockedError{}, "lock"},
 	} {
 		want := `"certyard --dir yards --name two ` + c.want + `"`
 		if hints := a.hintsFor(c.err); !strings.Contains(strings.Join(hints, "\n"), want) {
@@ -333,14 +336,14 @@ func TestCheckHints(t *testing.T) {
 			continue // of skipped checks, which are not in the list of failures
 		}
 		check := stack.Check{Hop: stack.HopHostRegistry, Target: "localhost:5005", Outcome: stack.Fails, Reason: reason}
-		hints := checkHints(stack.Report{Checks: []stack.Check{check, check}})
+		hints := (&app{program: "certyard"}).checkHints(stack.Report{Checks: []stack.Check{check, check}})
 		if len(hints) != 1 {
 			t.Errorf("reason %q: hints %q, want one, and once", reason, hints)
 		}
 		wellFormed(t, hints)
 	}
 	held := stack.Check{Outcome: stack.Holds, Took: time.Second}
-	if hints := checkHints(stack.Report{Checks: []stack.Check{held}}); len(hints) != 0 {
+	if hints := (&app{program: "certyard"}).checkHints(stack.Report{Checks: []stack.Check{held}}); len(hints) != 0 {
 		t.Errorf("hints where nothing fails: %q", hints)
 	}
 }

@@ -138,7 +138,7 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	switch {
 	case errors.As(err, &unsound):
 		a.ui.report(unsound.Report)
-		a.ui.failures(unsound.Report)
+		a.ui.failures(unsound.Report, a.checkHints(unsound.Report))
 		if unsound.PutBack {
 			a.ui.linef("%v", err)
 		} else {
@@ -280,7 +280,7 @@ func (a *app) rotated(out lifecycle.Rotated) error {
 	}
 	a.ui.report(*out.Report)
 	if !out.Report.OK() {
-		a.ui.failures(*out.Report)
+		a.ui.failures(*out.Report, a.checkHints(*out.Report))
 	}
 	if out.RolledBack {
 		a.ui.linef("what was there before is in place again, and proven")

@@ -15,7 +15,7 @@ func (a *app) rotationOpen(open *stack.Rotation) {
 		return
 	}
 	a.ui.linef("the replacement of the CA is open, at %s", open.Phase)
-	a.ui.hints(a.openHints(*open))
+	a.ui.hints(a.here(openHints(*open)))
 }
 
 // findOpen finds the replacement of CAs that the stack of a name has open.

@@ -40,14 +40,14 @@ and everything that must be refused. Exits with 3 when a line does not hold.`,
 				return err
 			}
 			if a.global.json {
-				err := a.printJSON(smokeResult{Stack: name, Dir: d.Store.Root(), OK: report.OK(), Report: report, Hints: checkHints(report)})
+				err := a.printJSON(smokeResult{Stack: name, Dir: d.Store.Root(), OK: report.OK(), Report: report, Hints: a.checkHints(report)})
 				if err != nil {
 					return err
 				}
 			}
 			a.ui.report(report)
 			if !report.OK() {
-				a.ui.failures(report)
+				a.ui.failures(report, a.checkHints(report))
 				return errNotOK
 			}
 			return nil

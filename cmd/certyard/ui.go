@@ -290,14 +290,14 @@ func (u *ui) hints(hints []string) {
 }
 
 // failures prints what a report says does not hold, hop first, and what to do.
-func (u *ui) failures(r stack.Report) {
+func (u *ui) failures(r stack.Report, hints []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
 	for _, c := range r.Failed() {
 		fmt.Fprintf(u.out, "certyard: %s proving %s at %s: %s: %s\n", u.paint(red, "error:"), c.Hop, clean(c.Target), clean(c.Title), clean(c.Error))
 	}
-	u.hints(checkHints(r))
+	u.hints(hints)
 }
 
 // path shows a path relative to the working directory where that is shorter.

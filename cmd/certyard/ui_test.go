@@ -116,7 +116,7 @@ func TestLiveWithoutColor(t *testing.T) {
 	u := &ui{out: &out, live: true, width: 80}
 	some(u)
 	u.report(report())
-	u.failures(report())
+	u.failures(report(), (&app{program: "certyard"}).checkHints(report()))
 	if strings.Contains(strings.ReplaceAll(out.String(), "\x1b[K", ""), "\x1b") {
 		t.Errorf("coloured: %q", out.String())
 	}
@@ -170,7 +170,7 @@ func TestQuiet(t *testing.T) {
 	u.configure(true, false)
 	some(u)
 	u.report(report())
-	u.failures(report())
+	u.failures(report(), (&app{program: "certyard"}).checkHints(report()))
 	const want = `certyard: error: pulling registry:3: refused
 certyard: hint: try again
 certyard: error: proving host -> registry at localhost:5005: plain HTTP is refused: it was answered with 200
@@ -233,6 +233,9 @@ func TestInvocation(t *testing.T) {
 		{globals{dir: "/srv/x"}, "certyard --dir /srv/x"},
 		{globals{name: "demo", nameByFlag: true}, "certyard --name demo"},
 		{globals{config: "x.yaml"}, "certyard --config x.yaml"},
+		{globals{dir: "/srv/my stack"}, "certyard --dir '/srv/my stack'"},
+		{globals{dockerHost: "tcp://10.1.2.3:2376"}, "certyard --docker-host tcp://10.1.2.3:2376"},
+		{globals{dockerCtx: "lab", name: "demo", nameByFlag: true}, "certyard --context lab --name demo"},
 		{globals{config: "x.yaml", name: "demo", nameByFlag: true}, "certyard --config x.yaml --name demo"},
 	} {
 		if got := (&app{program: "certyard", global: c.global}).invocation(c.global.name); got != c.want {

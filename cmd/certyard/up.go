@@ -13,6 +13,7 @@ import (
 
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/render"
 )
 
 // specFlags override the config, key by key.
@@ -228,7 +229,7 @@ func (a *app) result(res lifecycle.Result) error {
 		return nil // nothing was started
 	}
 	if res.Report != nil && !res.Report.OK() {
-		a.ui.failures(*res.Report)
+		a.ui.failures(*res.Report, a.checkHints(*res.Report))
 		return errNotOK
 	}
 	again := a.invocation(res.Stack)
@@ -239,17 +240,23 @@ func (a *app) result(res lifecycle.Result) error {
 // again is invocation for the stack that the flags name.
 func (a *app) again() string { return a.invocation(a.global.name) }
 
-// invocation returns how to call certyard again for the same stack.
+// invocation returns how to call certyard again for the same stack on the same
+// engine, for a shell to read.
 func (a *app) invocation(name string) string {
-	words := []string{a.program}
-	if a.global.dir != "" && a.global.dir != defaultDir {
-		words = append(words, "--dir", a.global.dir)
+	words := []string{render.ShellQuote(a.program)}
+	add := func(flag, value string) {
+		if value != "" {
+			words = append(words, flag, render.ShellQuote(value))
+		}
 	}
-	if a.global.config != "" {
-		words = append(words, "--config", a.global.config)
+	add("--docker-host", a.global.dockerHost)
+	add("--context", a.global.dockerCtx)
+	if a.global.dir != defaultDir {
+		add("--dir", a.global.dir)
 	}
+	add("--config", a.global.config)
 	if a.global.nameByFlag {
-		words = append(words, "--name", name)
+		add("--name", name)
 	}
 	return strings.Join(words, " ")
 }

@@ -35,7 +35,7 @@ func Environment(vars []stack.Variable, format string) ([]byte, error) {
 		}
 	}
 	line, ok := map[string]func(name, value string) string{
-		"sh":         func(n, v string) string { return "export " + n + "=" + shQuote(v) },
+		"sh":         func(n, v string) string { return "export " + n + "=" + ShellQuote(v) },
 		"fish":       func(n, v string) string { return "set -gx " + n + " " + fishQuote(v) + ";" },
 		"powershell": func(n, v string) string { return "$Env:" + n + " = " + powershellQuote(v) },
 		"dotenv":     func(n, v string) string { return n + "=" + dotenvQuote(v) },
@@ -81,8 +81,9 @@ func unfit(v, format string) string {
 // value zsh takes it for the path of a command.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-]+$`)
 
-// shQuote quotes for POSIX shells: inside single quotes nothing is special.
-func shQuote(v string) string {
+// ShellQuote returns v as one word of POSIX shells: as it is where nothing in it
+// is special, else in single quotes, inside which nothing is.
+func ShellQuote(v string) string {
 	if plain.MatchString(v) {
 		return v
 	}
