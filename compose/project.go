@@ -11,6 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/compose/v5/pkg/api"
+	sdk "github.com/docker/compose/v5/pkg/compose"
 )
 
 // Source says which files make a project.
@@ -52,6 +53,23 @@ func Load(ctx context.Context, s Source) (*types.Project, error) {
 		p.Services[name] = service
 	}
 	return p.WithoutUnnecessaryResources(), nil
+}
+
+// Redefined reports whether the project defines the service of a container
+// otherwise than it was when Compose made the container, so that the next Up
+// makes another one. Of an image with the same name nothing is seen, nor of a
+// container that Compose has not made; a nil project defines nothing.
+func Redefined(p *types.Project, c Container) bool {
+	made := c.Labels[api.ConfigHashLabel]
+	if p == nil || made == "" {
+		return false
+	}
+	service, ok := p.Services[c.Service]
+	if !ok {
+		return false
+	}
+	now, err := sdk.ServiceHash(service)
+	return err == nil && now != made
 }
 
 // LoadFile reads somebody's compose file as the docker compose command would:

@@ -58,7 +58,7 @@ func age(leaf LeafPlan, cert *x509.Certificate, ca *KeyPair, now time.Time) stri
 	}
 	left := cert.NotAfter.Sub(now)
 	life := cert.NotAfter.Sub(cert.NotBefore)
-	if left > max(life/3, leaf.Within) {
+	if left > max(life/3, leaf.Within) || leaf.Keep && left > 0 {
 		return ""
 	}
 	// Near the end of the CA a new leaf would end with it, as this one does.

@@ -93,6 +93,8 @@ type LeafPlan struct {
 	// Renew is why the leaf is renewed though its age does not ask for it, ""
 	// for no reason.
 	Renew string
+	// Keep has the leaf not renewed for its age as long as it is valid.
+	Keep bool
 	// Within renews the leaf when less than that is left of its life, where
 	// that is more than the last third of it.
 	Within time.Duration

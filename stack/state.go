@@ -31,6 +31,9 @@ type State struct {
 	// CAGenerations counts the CAs of the servers that there were, by name; 0
 	// stands for the first. Clients.Generation has that of the client CA.
 	CAGenerations map[string]int `json:"ca_generations,omitempty"`
+	// Unproven is set by a rotation with what it writes, until that has passed
+	// the proof.
+	Unproven bool `json:"unproven,omitempty"`
 }
 
 // Issued is the record of one certificate. Issuer key and serial say which one

@@ -194,6 +194,12 @@ func (a *app) globalFlags(onApp bool) []cli.Flag {
 // pass. What it found is printed already.
 var errNotOK = errors.New("something did not pass")
 
+// notOKError is errNotOK with a reason that is yet to be told.
+type notOKError struct{ err error }
+
+func (e *notOKError) Error() string { return e.err.Error() }
+func (e *notOKError) Unwrap() error { return e.err }
+
 // errNotSeen ends a command that could not look at everything. What it saw, and
 // why not all, is printed already.
 var errNotSeen = errors.New("not everything could be checked")
@@ -203,10 +209,11 @@ func statusOf(err error) int {
 	var usage *usageError
 	var child *childError
 	var past *lifecycle.PastPhaseError
+	var unsound *notOKError
 	switch {
 	case errors.As(err, &child):
 		return child.status
-	case errors.Is(err, errNotOK):
+	case errors.Is(err, errNotOK), errors.As(err, &unsound):
 		return exitNotOK
 	case errors.As(err, &usage), errors.As(err, &past), isConfigError(err):
 		return exitUsage

@@ -49,7 +49,7 @@ func (a *app) fail(err error) int {
 	if child, ok := errors.AsType[*childError](err); ok {
 		return child.status // it has said itself what there is to say
 	}
-	if status == exitNotOK || errors.Is(err, errNotSeen) {
+	if errors.Is(err, errNotOK) || errors.Is(err, errNotSeen) {
 		return status
 	}
 	hints := a.hintsFor(err)
@@ -169,9 +169,6 @@ func (a *app) here(hints []string) []string {
 func (a *app) hintsFor(err error) []string { return a.here(a.nextSteps(err)) }
 
 func (a *app) nextSteps(err error) []string {
-	if errors.Is(err, context.Canceled) {
-		return []string{"nothing is half-written; running the same command again goes on from here"}
-	}
 	var out []string
 	for _, p := range problems(err) {
 		for _, hint := range a.advice(p.err) {
@@ -188,6 +185,9 @@ func (a *app) nextSteps(err error) []string {
 
 // advice returns the next steps for an error, from the first rule that knows it.
 func (a *app) advice(err error) []string {
+	if errors.Is(err, context.Canceled) {
+		return []string{"nothing is half-written; running the same command again goes on from here"}
+	}
 	for _, rules := range [][]hintFor{doctorHints(), lockHints(), a.configHints(), usageHints(), pkiHints(), authorityHints(), stateHints(), engineHints(), lifecycleHints(), a.rotationHints(), edgeHints()} {
 		for _, rule := range rules {
 			if hints := rule(err); hints != nil {
@@ -441,7 +441,8 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.LeafNameError](`"certyard status" lists the leaves`),
 		always[*lifecycle.UserError]("nothing was replaced"),
 		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
-		always[*lifecycle.BusyError]("nothing was replaced: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
+		always[*lifecycle.BusyError]("the daemons go on with what they have: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
+		always[*lifecycle.ChangedError]("run it again: it begins with what is there now"),
 		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
 		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),
 		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),

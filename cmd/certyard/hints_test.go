@@ -133,6 +133,7 @@ var advised = []struct {
 	{"stack/lifecycle.NoStackError", &lifecycle.NoStackError{Dir: "x"}, "certyard up"},
 	{"stack/lifecycle.LeafNameError", &lifecycle.LeafNameError{Name: "x"}, "certyard status"},
 	{"stack/lifecycle.UserError", &lifecycle.UserError{Name: "x"}, "nothing was replaced"},
+	{"stack/lifecycle.ChangedError", &lifecycle.ChangedError{}, "run it again"},
 	{"stack/lifecycle.NotSoundError", &lifecycle.NotSoundError{}, "certyard smoke"},
 	{"stack/lifecycle.BusyError", &lifecycle.BusyError{}, "--wait-idle"},
 	{"stack/lifecycle.OpenRotationError", &lifecycle.OpenRotationError{Rotation: stack.Rotation{CAs: stack.CAs(), Phase: stack.PhaseSwitch}}, "rotate --abort"},

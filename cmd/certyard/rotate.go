@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,8 @@ of their life left. Nothing being due is no error, so it can be run from cron.
 The stack is proven as it is before anything changes. With serve: edge nothing
 is started again. With serve: daemon the daemon that serves a new certificate
 is, once nobody builds. When the proof does not hold afterwards, what was there
-is put back, and the exit status is 3.
+is put back, and the exit status is 3. Names of hosts that certyard.yaml has
+otherwise than before are taken over.
 
 --ca replaces the CA, in phases: preflight, stage, expand (both CAs are trusted),
 switch (the new leaves are served), verify, bake (waiting for clients that know
@@ -41,7 +43,7 @@ old CA back.`,
 			&cli.BoolFlag{Name: "ca", Usage: "replace every CA of the stack, and with them every leaf"},
 			&cli.BoolFlag{Name: "issuing-ca", Usage: "replace the issuing CA alone: clients trust the same root as before"},
 			&cli.BoolFlag{Name: "client-ca", Usage: "replace the CA of client certificates alone"},
-			&cli.StringFlag{Name: "bake", Value: "10m", Usage: "trust both CAs for `TIME`, as 12h or 30d, once nothing of the stack needs the old one"},
+			&cli.StringFlag{Name: "bake", Value: "10m", Usage: "trust both CAs for `TIME`, as 12h or 30d, once nothing of the stack needs the old one; what is open keeps its time"},
 			&cli.BoolFlag{Name: "compromised", Usage: "the old CA's key may be with somebody else: do not bake, and have every daemon forget it"},
 			&cli.StringFlag{Name: "pause-after", Usage: "stop after `PHASE`; the same command without this goes on"},
 			&cli.BoolFlag{Name: "abort", Usage: "bring the old CA back"},
@@ -77,15 +79,19 @@ func (a *app) rotate(c *cli.Context) error {
 	if err := a.findOpen(name); err != nil {
 		return err
 	}
+	if a.open != nil && a.open.Bake > 0 && !c.IsSet("bake") {
+		opts.Bake = a.open.Bake
+	}
 	d, done, err := a.engineDeps(c.Context, name)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if replaces {
-		if opts.Wanted, err = a.wantedSpec(c); err != nil {
+	if opts.Wanted, err = a.wantedSpec(c); err != nil {
+		if replaces {
 			return err
 		}
+		a.ui.linef("the certificates keep their names, since the config cannot be read: %v", err)
 	}
 	if plans {
 		if err := a.planRotate(c.Context, d, opts); err != nil || a.global.dryRun {
@@ -134,24 +140,36 @@ func (a *app) events(observe func(lifecycle.Progress)) func(lifecycle.Progress) 
 
 // rotateEnded says how a rotation ended, where it is not by its own report.
 func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
-	var unsound *lifecycle.NotSoundError
+	if done := out.Finished; done != nil {
+		a.ui.linef("  %-13s what an earlier run had left: %s", "finished", changed(done.Changes))
+	}
+	unsound, isUnsound := errors.AsType[*lifecycle.NotSoundError](err)
 	switch {
-	case errors.As(err, &unsound):
-		a.ui.report(unsound.Report)
-		a.ui.failures(unsound.Report, a.checkHints(unsound.Report))
-		if unsound.PutBack {
-			a.ui.linef("%v", err)
-		} else {
-			a.ui.linef("nothing was replaced: the stack did not pass its proof before")
-		}
-		return errNotOK
-	case out.RolledBack && err != nil:
+	case err == nil:
+		return a.rotated(out)
+	case isUnsound:
+		out.Report = &unsound.Report
+	case out.RolledBack:
 		a.ui.linef("what was there before is in place again, and proven; what went wrong:")
-		return err
-	case err != nil:
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		return &notOKError{err}
+	case out.Report == nil || out.Report.OK():
 		return err
 	}
-	return a.rotated(out)
+	a.ui.report(*out.Report)
+	a.ui.failures(*out.Report, a.checkHints(*out.Report))
+	return &notOKError{err}
+}
+
+// changed lists what has happened to containers.
+func changed(changes []lifecycle.ServiceChange) string {
+	var parts []string
+	for _, c := range changes {
+		parts = append(parts, c.Service+" "+c.Change)
+	}
+	return strings.Join(parts, ", ")
 }
 
 func rotateOptions(c *cli.Context) (lifecycle.RotateOptions, error) {
@@ -272,6 +290,10 @@ func (a *app) rotated(out lifecycle.Rotated) error {
 		a.ui.linef("  %-12s %s: %s", s.Action, s.Object, s.Cause)
 	}
 	if out.Report == nil && len(out.Phases) > 0 { // what was staged was taken back
+		return nil
+	}
+	if out.Report == nil && len(out.Changes) > 0 {
+		a.ui.linef("nothing was proven: neither the registry nor the builder is published")
 		return nil
 	}
 	if out.Report == nil {

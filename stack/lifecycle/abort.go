@@ -14,7 +14,7 @@ import (
 // goes on with the next run, and so does what has no CA to go back to.
 func (r *caRotation) mustGoBack(ctx context.Context, err error) bool {
 	open := r.prior.rotation()
-	if ctx.Err() != nil || open == nil || !open.TrustsBoth() || !r.ended().IsZero() {
+	if ctx.Err() != nil || open == nil || !open.Started.Equal(r.began) || !open.TrustsBoth() || !r.ended().IsZero() {
 		return false
 	}
 	_, down := errors.AsType[*NotReadyError](err)

@@ -65,6 +65,7 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	for i := range dr.plan.Leaves {
 		leaf := &dr.plan.Leaves[i]
 		leaf.Within = dr.within
+		leaf.Keep = dr.mayAge != nil && !dr.mayAge(*leaf)
 		if dr.renew != nil {
 			leaf.Renew = dr.renew(*leaf)
 		}

@@ -78,6 +78,7 @@ func (dr *draft) addClient(d Deps, name string, validity time.Duration) error {
 		}
 	}
 	dr.clients = dr.clients.With(client)
+	dr.mayAge = func(leaf pki.LeafPlan) bool { return leaf.Name == stack.ClientLeaf(name) }
 	// A key of that name may be there without a record, of a run that was
 	// interrupted by hand; then it is used.
 	var err error
@@ -191,6 +192,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 // removeClients plans the clients that are left: without the edge, under a new
 // client CA.
 func (dr *draft) removeClients(now time.Time, names []string) error {
+	dr.mayAge = noLeaf
 	for _, name := range names {
 		if _, ok := dr.clients.Find(name); !ok {
 			return &UnknownClientError{Name: name, Stack: dr.spec.Name}

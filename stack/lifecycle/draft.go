@@ -43,6 +43,9 @@ type draft struct {
 	// renews those that have no more than that left.
 	renew  func(pki.LeafPlan) string
 	within time.Duration
+	// mayAge reports whether a leaf that is due is renewed; nil: every one is. What
+	// is about something else leaves leaves alone, as long as they are valid.
+	mayAge func(pki.LeafPlan) bool
 	// rotation is the replacement of CAs that is open when this draft is on the
 	// disk, nil for none; aside are the other CAs then, and phase is what this
 	// draft does to it, "" for nothing.
@@ -53,12 +56,17 @@ type draft struct {
 	exchanged *pki.Material // what this draft takes out of force
 	staged    []pki.Step    // what it makes for later
 	wanted    *stack.Spec   // whose names that may sign; nil: spec
+	// unproven marks what is written as not proven yet.
+	unproven bool
 	// newPasswords are the users whose generated password is replaced.
 	newPasswords []string
 	// barred are the clients that are removed without a new client CA, for
 	// the proof.
 	barred []*pki.KeyPair
 }
+
+// noLeaf has a draft renew no leaf for its age.
+func noLeaf(pki.LeafPlan) bool { return false }
 
 // newDraft continues what is on the disk.
 func newDraft(before prior, spec stack.Spec, facts stack.Facts) *draft {
@@ -219,6 +227,7 @@ func (dr *draft) state(d Deps, files []stack.File) stack.State {
 		s.Made, s.Issued, s.Retired = before.Made, slices.Clone(before.Issued), slices.Clone(before.Retired)
 	}
 	s.Clients, s.Rotation, s.CAGenerations = dr.clients, dr.rotation, dr.generations()
+	s.Unproven = dr.unproven || dr.prior.state != nil && dr.prior.state.Unproven
 	s.Retired = append(s.Retired, dr.retiring()...)
 	if dr.retire != nil {
 		s.Retired = append(s.Retired, pki.Generation(dr.retire.Cert))

@@ -9,7 +9,8 @@ import (
 )
 
 // forget removes what was kept of the replaced client CAs of which the report
-// shows that the builder lets nobody in any more.
+// shows that the builder lets nobody in any more, and the mark of what was not
+// proven yet when all of it holds.
 func (u *upRun) forget(report stack.Report) error {
 	record := u.draft.record
 	gone := func(generation string) bool { return removed(record.Spec, report, generation) }
@@ -23,9 +24,11 @@ func (u *upRun) forget(report stack.Report) error {
 			files = append(files, stack.File{Path: path, Gone: true})
 		}
 	}
-	if len(files) == 0 {
+	proven := record.Unproven && report.OK()
+	if len(files) == 0 && !proven {
 		return nil
 	}
+	record.Unproven = record.Unproven && !proven
 	record.Retired = slices.DeleteFunc(slices.Clone(record.Retired), gone)
 	file, err := stack.JSONFile(stack.FileState, record)
 	if err != nil {

@@ -8,15 +8,30 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/render"
 	"github.com/certyard/certyard/stack/smoke"
 )
 
 // gentle says how long a run waits for builds before it disturbs them.
-type gentle struct{ limit time.Duration }
+type gentle struct {
+	limit time.Duration
+	// anyway has the run go on when the time is over, or when the builder cannot
+	// be asked: what does not hold must not last.
+	anyway bool
+}
+
+// certain returns how what went wrong is taken back.
+func (g *gentle) certain() *gentle {
+	if g == nil {
+		return nil
+	}
+	return &gentle{limit: g.limit, anyway: true}
+}
 
 // BusyError says that builds kept a rotation from starting a daemon again.
 type BusyError struct {
@@ -42,8 +57,16 @@ func (u *upRun) calm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	restarts, builds, err := u.restarts(ctx)
-	u.disturbs = len(restarts) > 0
+	project, err := u.written(ctx)
+	if err != nil {
+		return err
+	}
+	restarts, builds, err := u.restarts(ctx, project)
+	if err != nil {
+		return err
+	}
+	redefined, err := u.redefines()
+	u.disturbs = len(restarts) > 0 || redefined
 	needsIdle := u.disturbs || u.draft.spec.Serve.NeedsIdle(changes.Replaced) || u.draft.endsClients()
 	if err != nil || !builds || !needsIdle {
 		return err
@@ -51,9 +74,31 @@ func (u *upRun) calm(ctx context.Context) error {
 	return u.idle(ctx)
 }
 
+// written returns the project as it is on the disk, nil where there is none that
+// can be read.
+func (u *upRun) written(ctx context.Context) (*types.Project, error) {
+	data, err := u.Store.Read(stack.FileCompose)
+	if data == nil || err != nil {
+		return nil, err
+	}
+	return u.project(ctx)
+}
+
+// redefines reports whether the draft defines services otherwise than the file on
+// the disk, as another image does, or another version of certyard may.
+func (u *upRun) redefines() (bool, error) {
+	have, err := u.Store.Read(stack.FileCompose)
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(u.draft.files, func(f stack.File) bool { return f.Path == stack.FileCompose })
+	return render.Definition(have) != render.Definition(u.draft.files[i].Data), nil
+}
+
 // restarts returns the running services that read at their start what is
-// different now, and whether the builder runs, so that somebody may build.
-func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err error) {
+// different now, or that the project defines otherwise than they were started,
+// and whether the builder runs, so that somebody may build.
+func (u *upRun) restarts(ctx context.Context, project *types.Project) (out []string, builds bool, err error) {
 	containers, err := u.Engine.Containers(ctx, u.draft.spec.Name)
 	if err != nil {
 		return nil, false, err
@@ -65,7 +110,7 @@ func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err er
 				continue
 			}
 			builds = builds || service == stack.Builder
-			if c.Labels[render.MaterialLabel] != material {
+			if c.Labels[render.MaterialLabel] != material || compose.Redefined(project, c) {
 				out = append(out, service)
 			}
 		}
@@ -75,19 +120,20 @@ func (u *upRun) restarts(ctx context.Context) (out []string, builds bool, err er
 
 // stopIdle stops the daemons that have to be started again, while nobody builds.
 // Without the builder nobody can begin to, so that goes first; it is started again
-// also where only another daemon needs it.
-func (u *upRun) stopIdle(ctx context.Context) error {
+// also where only another daemon needs it. From then on the run must not end
+// before they run again, and that is what stopped says, also with an error.
+func (u *upRun) stopIdle(ctx context.Context, project *types.Project) (stopped bool, err error) {
 	if u.gentle == nil || !u.disturbs {
-		return nil
+		return false, nil
 	}
-	restarts, builds, err := u.restarts(ctx)
+	restarts, builds, err := u.restarts(ctx, project)
 	if err != nil || len(restarts) == 0 {
-		return err
+		return false, err
 	}
 	if builds && len(u.asking.Builder.Endpoints) > 0 {
-		return u.stopBuilder(ctx, restarts)
+		return true, u.stopBuilder(ctx, restarts)
 	}
-	return u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
+	return true, u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
 }
 
 const (
@@ -119,26 +165,40 @@ func (u *upRun) stopBuilder(ctx context.Context, restarts []string) error {
 				return err
 			}
 		}
-	})
+	}, func() error { return u.stopAnyway(context.WithoutCancel(ctx), restarts) })
+}
+
+// stopAnyway stops the builder, whatever it does, and then the others.
+func (u *upRun) stopAnyway(ctx context.Context, restarts []string) error {
+	project := u.draft.spec.Name
+	if err := u.Engine.Stop(ctx, project, []string{stack.Builder}); err != nil {
+		return err
+	}
+	return u.Engine.Stop(ctx, project, withoutBuilder(restarts))
+}
+
+func withoutBuilder(services []string) []string {
+	return slices.DeleteFunc(slices.Clone(services), func(s string) bool { return s == stack.Builder })
 }
 
 // freezeAndKill reports whether the builder and the others are stopped; if not, all
 // of them run as before.
 func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []string) (bool, error) {
 	project := u.draft.spec.Name
-	others := slices.DeleteFunc(slices.Clone(restarts), func(s string) bool { return s == stack.Builder })
 	if !idle.Still(answering) {
 		return false, nil
 	}
-	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
-		// An engine that cannot: what begins now may be broken off.
-		if err := u.Engine.Stop(ctx, project, []string{stack.Builder}); err != nil {
-			return false, err
-		}
-		return true, u.Engine.Stop(ctx, project, others)
-	}
-	// However this ends, it must not stay frozen.
+	// However this ends, it must not stay frozen: the engine may freeze it though
+	// the request for it was given up.
 	always := context.WithoutCancel(ctx)
+	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
+		thawed := u.Engine.Thaw(always, project, stack.Builder)
+		if ctx.Err() != nil || thawed != nil {
+			return false, errors.Join(err, thawed)
+		}
+		// An engine that cannot: what begins now may be broken off.
+		return true, u.stopAnyway(always, restarts)
+	}
 	if !idle.Still(settling) {
 		return false, u.Engine.Thaw(always, project, stack.Builder)
 	}
@@ -150,7 +210,7 @@ func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []
 		}
 		return err
 	})
-	both.Go(func() error { return u.Engine.Stop(ctx, project, others) })
+	both.Go(func() error { return u.Engine.Stop(always, project, withoutBuilder(restarts)) })
 	err := both.Wait()
 	return err == nil, err
 }
@@ -167,15 +227,19 @@ func (u *upRun) idle(ctx context.Context) error {
 			idle.Close()
 		}
 		return err
-	})
+	}, func() error { return nil })
 }
 
 // idleStep is a step that waits for builds, and that ends with them named when
-// they take too long.
-func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]smoke.Build)) error) error {
+// they take too long, or else does what is to be done anyway. All such steps of a
+// run have their time together.
+func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]smoke.Build)) error, anyway func() error) error {
 	return u.step(StepIdle, func(say func(string)) (string, error) {
 		start := u.Now()
-		waiting, cancel := context.WithTimeout(ctx, u.gentle.limit)
+		if u.idleUntil.IsZero() {
+			u.idleUntil = time.Now().Add(u.gentle.limit)
+		}
+		waiting, cancel := context.WithDeadline(ctx, u.idleUntil)
 		defer cancel()
 		var last []smoke.Build
 		err := wait(waiting, func(builds []smoke.Build) {
@@ -187,6 +251,8 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 			return "nobody builds", nil
 		case ctx.Err() != nil:
 			return "", ctx.Err()
+		case u.gentle.anyway:
+			return "not waited any longer", anyway()
 		case len(last) > 0 && errors.Is(waiting.Err(), context.DeadlineExceeded):
 			return "", &BusyError{Builds: last, Waited: u.Now().Sub(start)}
 		default:
@@ -201,8 +267,8 @@ func (o RotateOptions) gentle() *gentle {
 	case o.Force:
 		return nil
 	case o.WaitIdle == 0:
-		return &gentle{10 * time.Minute}
+		return &gentle{limit: 10 * time.Minute}
 	default:
-		return &gentle{o.WaitIdle}
+		return &gentle{limit: o.WaitIdle}
 	}
 }

@@ -17,7 +17,11 @@ func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, e
 		return "", err
 	}
 	for _, name := range r.opts.CAs {
-		if ca := m.CAs[name]; ca != nil && r.Now().Add(r.bakeTime()).After(ca.Cert.NotAfter) {
+		ca := m.CAs[name]
+		if ca != nil && r.Now().After(ca.Cert.NotAfter) {
+			return "", &pki.CAExpiredError{Generation: pki.Generation(ca.Cert)}
+		}
+		if ca != nil && r.Now().Add(r.bakeTime()).After(ca.Cert.NotAfter) {
 			return "", &ShortLifeError{CA: pki.Generation(ca.Cert), End: ca.Cert.NotAfter}
 		}
 	}
@@ -70,13 +74,16 @@ func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error
 		_, err := r.mine(stack.PhaseStage)
 		return "staged before", err
 	}
-	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Compromised: r.opts.Compromised}
+	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Bake: r.opts.Bake, Compromised: r.opts.Compromised}
 	if err := r.change(ctx, say, begin(open, r.opts.Wanted)); err != nil {
 		return "", err
 	}
 	p, err := recorded(r.Store)
 	if err != nil {
 		return "", err
+	}
+	if now := p.rotation(); now == nil || !sameRotation(now, &open) {
+		return "", &OtherRunError{}
 	}
 	r.began = open.Started
 	var parts []string
@@ -106,7 +113,16 @@ func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(strin
 }
 
 func (r *caRotation) up(ctx context.Context, say func(string), change func(*draft) error) (string, error) {
-	res, err := Up(ctx, r.inner(say), r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, change: change, gentle: r.opts.gentle()})
+	spec, gentle := r.prior.state.Spec, r.opts.gentle()
+	if r.failed {
+		gentle = gentle.certain()
+	}
+	res, err := Up(ctx, r.inner(say), spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
+		if err := unchanged(dr, spec); err != nil {
+			return err
+		}
+		return change(dr)
+	}})
 	r.out.Changes = append(r.out.Changes, res.Changes...)
 	r.out.Written = append(r.out.Written, res.Written...)
 	r.out.Report = res.Report
@@ -142,7 +158,7 @@ func (r *caRotation) verify(ctx context.Context, say func(string)) (string, erro
 		if !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
-		dr.rotation.Verified = r.Now().UTC()
+		dr.rotation.Verified, dr.mayAge = r.Now().UTC(), noLeaf
 		return nil
 	})
 }
@@ -173,6 +189,8 @@ func (r *caRotation) bake(ctx context.Context, say func(string)) (string, error)
 	if old := r.oldEnd(); !old.IsZero() && old.Before(end) {
 		end = old
 	}
+	now := r.Now()
+	end = now.Add(end.Sub(now)) // by the clock that nobody sets
 	for left := end.Sub(r.Now()); left > 0; left = end.Sub(r.Now()) {
 		say(fmt.Sprintf("both CAs are trusted for %s more", left.Round(time.Second)))
 		select {

@@ -45,7 +45,7 @@ func enter(phase stack.Phase, left *stack.Rotation) func(*draft) error {
 		if dr.rotation == nil || !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
-		dr.phase = phase
+		dr.phase, dr.mayAge = phase, noLeaf
 		switch phase {
 		case stack.PhaseRetire:
 			dr.rotation = nil
@@ -72,7 +72,7 @@ func begin(r stack.Rotation, wanted *stack.Spec) func(*draft) error {
 		if dr.rotation != nil {
 			return &OpenRotationError{Rotation: *dr.rotation}
 		}
-		dr.phase, dr.rotation = stack.PhaseStage, &r
+		dr.phase, dr.rotation, dr.mayAge = stack.PhaseStage, &r, noLeaf
 		return nil
 	}
 }
@@ -83,7 +83,7 @@ func goBack(left *stack.Rotation) func(*draft) error {
 		if !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
-		dr.back, dr.rotation = true, nil
+		dr.back, dr.rotation, dr.mayAge = true, nil, noLeaf
 		return nil
 	}
 }
@@ -95,7 +95,8 @@ func halfBack(left *stack.Rotation) func(*draft) error {
 		if !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
-		dr.back, dr.rotation.Phase, dr.rotation.Verified = true, stack.PhaseExpand, time.Time{}
+		dr.back, dr.mayAge = true, noLeaf
+		dr.rotation.Phase, dr.rotation.Verified = stack.PhaseExpand, time.Time{}
 		return nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -29,12 +30,14 @@ type RotateOptions struct {
 	// of the above goes with it.
 	CAs    []string
 	AllCAs bool
-	// Wanted is the spec whose names new CAs may sign, as the config has it
-	// now; nil is the recorded one. The leaves get new names from the next Up.
+	// Wanted is the spec as the config has it now; nil is the recorded one. Of
+	// it, leaves take the names of the hosts, and new CAs may sign them; the
+	// leaves below new CAs get new names from the next Up. The rest of it is Up's.
 	Wanted *stack.Spec
 	// Bake is how long both CAs are trusted once nothing depends on the old
-	// ones any more. Compromised leaves it out, and has every daemon forget
-	// the old CA at once.
+	// ones any more. It is recorded with the replacement, for the run that goes
+	// on with it. Compromised leaves it out, and has every daemon forget the old
+	// CA at once.
 	Bake        time.Duration
 	Compromised bool
 	// PauseAfter ends the run after a phase; another run goes on.
@@ -59,6 +62,9 @@ type Rotated struct {
 	Result
 	// Due is false when there was nothing to do.
 	Due bool `json:"due"`
+	// Finished is what was done first of what an earlier run had left: nil when
+	// that was nothing.
+	Finished *Result `json:"finished,omitempty"`
 	// Restarts are the services that have to be started again, and why.
 	Restarts []PlannedStep `json:"restarts"`
 	// RolledBack is set when the new material did not hold in the proof, and the
@@ -86,24 +92,39 @@ type UserError struct{ Name, Why string }
 func (e *UserError) Error() string { return fmt.Sprintf("user %q %s", e.Name, e.Why) }
 
 // NotSoundError says that a stack does not pass its proof: as it is, so that
-// nothing of it may be replaced, or with what was there before put back.
+// nothing of it may be replaced, with what an earlier run has written, or with
+// what was there before put back.
 type NotSoundError struct {
-	Report  stack.Report
-	PutBack bool
+	Report    stack.Report
+	Finishing bool
+	PutBack   bool
 }
 
 func (e *NotSoundError) Error() string {
-	if e.PutBack {
-		return "the new material did not pass the proof, and what was there before, put back, does not either"
+	switch {
+	case e.PutBack:
+		return "the stack does not pass its proof with what was there before, put back"
+	case e.Finishing:
+		return "the stack does not pass its proof with what an earlier run has written"
+	default:
+		return "the stack does not pass its proof before anything is replaced"
 	}
-	return "the stack does not pass its proof before anything is replaced"
 }
 
-// Rotate replaces certificates and passwords of a recorded stack, and proves the
-// stack before and after. Where a daemon has to be started again for it, that
-// waits until nobody builds. When the proof fails afterwards, what was there
-// before is put back and proven. Keys and CAs stay. An error means that something
-// could not be done; what does not hold is in the report.
+// ChangedError says that a stack was changed by somebody else while it was being
+// rotated.
+type ChangedError struct{}
+
+func (e *ChangedError) Error() string {
+	return "another certyard has changed the config of the stack meanwhile"
+}
+
+// Rotate replaces certificates and passwords of a recorded stack, or, phase by
+// phase, its CAs, and proves the stack before and after. Where a daemon has to be
+// started again for it, that waits until nobody builds. When the proof fails
+// afterwards, what was there before is put back and proven. The keys of leaves
+// stay. An error means that something could not be done; what does not hold is in
+// the report.
 func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	out := Rotated{Restarts: []PlannedStep{}}
 	p, err := recorded(d.Store)
@@ -122,17 +143,28 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 		return out, err
 	}
 	r := &rotation{Deps: d, opts: opts, prior: p}
-	if err := r.finish(ctx, containers); err != nil {
+	finished, err := r.finish(ctx, containers)
+	if err != nil {
+		out.Finished = finished
 		return out, err
 	}
-	if out, err = r.plan(ctx, containers); err != nil || !out.Due {
+	if finished != nil {
+		if containers, err = d.Engine.Containers(ctx, p.state.Spec.Name); err != nil {
+			return out, err
+		}
+	}
+	out, err = r.plan(ctx, containers)
+	out.Finished = finished
+	if err != nil || !out.Due {
 		return out, err
 	}
 	if len(containers) == 0 {
+		plan := out.Plan
 		out.Result, err = d.changeFiles(ctx, r.change)
+		out.Plan = plan
 		return out, err
 	}
-	if err := r.preflight(ctx); err != nil {
+	if out.Report, err = r.preflight(ctx); err != nil {
 		return out, err
 	}
 	return r.carryOut(ctx, out)
@@ -171,7 +203,7 @@ type rotation struct {
 // plan finds out what is due, and which of the containers have to be started again
 // for it.
 func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Rotated, error) {
-	spec := r.prior.state.Spec
+	spec := r.spec()
 	out := Rotated{Result: newResult(r.Deps, spec), Restarts: []PlannedStep{}}
 	quiet := r.Deps
 	quiet.Observe = func(Progress) {}
@@ -200,9 +232,30 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 	return out, nil
 }
 
+// spec is the recorded one, with the names of hosts that are wanted now.
+func (r *rotation) spec() stack.Spec {
+	spec := r.prior.state.Spec
+	if r.opts.Wanted != nil {
+		spec.Registry.Hosts, spec.Builder.Hosts = r.opts.Wanted.Registry.Hosts, r.opts.Wanted.Builder.Hosts
+	}
+	return spec
+}
+
+// unchanged fails when the spec of a draft that is about to replace another one is
+// not that which it is made from: somebody has changed it since.
+func unchanged(dr *draft, spec stack.Spec) error {
+	if dr.prior.state == nil || !reflect.DeepEqual(dr.prior.state.Spec, spec) {
+		return &ChangedError{}
+	}
+	return nil
+}
+
 // change tells a draft what to replace.
 func (r *rotation) change(dr *draft) error {
 	spec := r.prior.state.Spec
+	if err := unchanged(dr, spec); err != nil {
+		return err
+	}
 	known := stack.Leaves(r.prior.clients())
 	for _, name := range r.opts.Leaves {
 		if !slices.Contains(known, name) {
@@ -242,35 +295,47 @@ func (r *rotation) renew(leaf pki.LeafPlan) string {
 	}
 }
 
-// finish has the daemons follow the files, where an earlier run was interrupted
-// after it had written them: a daemon that somebody has stopped is left alone.
-func (r *rotation) finish(ctx context.Context, containers []compose.Container) error {
+// finish has the daemons follow the files, and proves them, where an earlier run was
+// interrupted after it had written them: a daemon that somebody has stopped is left
+// alone. It returns nil when there was nothing to finish.
+func (r *rotation) finish(ctx context.Context, containers []compose.Container) (*Result, error) {
 	// The lock completes what was written in part, which is what daemons see.
 	release, err := r.Store.Lock(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := release(); err != nil {
-		return err
+		return nil, err
+	}
+	if r.prior, err = recorded(r.Store); err != nil {
+		return nil, err
 	}
 	behind, err := r.behind(containers)
 	if err != nil || !behind {
-		return err
+		return nil, err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle()})
+	spec := r.prior.state.Spec
+	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) error {
+		dr.mayAge = noLeaf // what is due is proven before it is replaced
+		return unchanged(dr, spec)
+	}})
 	if err == nil && res.Report != nil && !res.Report.OK() {
-		err = &NotSoundError{Report: *res.Report}
+		err = &NotSoundError{Report: *res.Report, Finishing: true}
 	}
 	if err == nil {
 		r.prior, err = recorded(r.Store)
 	}
-	return err
+	return &res, err
 }
 
 // behind reports whether a container was made for other files than those that
-// are there, or was made and never started.
+// are there, or was made and never started, or whether what a rotation has
+// written was not proven.
 func (r *rotation) behind(containers []compose.Container) (bool, error) {
 	spec, facts := r.prior.state.Spec, r.prior.state.Facts
+	if len(containers) > 0 && r.prior.state.Unproven {
+		return true, nil
+	}
 	var files []stack.File
 	for _, c := range spec.Serve.Consumers() {
 		for _, path := range c.Files {
@@ -295,32 +360,37 @@ func (r *rotation) behind(containers []compose.Container) (bool, error) {
 // preflight proves the stack as it is. What is broken already must not look as
 // if the rotation had broken it, and is not made worse. A pull by the builder is
 // enough to see that it reaches the registry; the proof afterwards builds.
-func (r *rotation) preflight(ctx context.Context) error {
+func (r *rotation) preflight(ctx context.Context) (*stack.Report, error) {
 	if err := r.settle(ctx, r.prior); err != nil {
-		return err
+		return nil, err
 	}
 	report, _, err := r.smoke(ctx, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !report.OK() {
-		return &NotSoundError{Report: report}
+		return &report, &NotSoundError{Report: report}
 	}
-	return checkClock(report, r.Now())
+	return &report, checkClock(report, r.Now())
 }
 
 // carryOut replaces, proves, and puts back what was there when that does not
 // hold.
 func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
-	before, err := r.Store.ReadAll()
-	if err != nil {
-		return out, err
-	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready, change: r.change, gentle: r.opts.gentle()})
+	var before map[string][]byte
+	res, err := Up(ctx, r.Deps, r.spec(), UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) (err error) {
+		if err := r.change(dr); err != nil {
+			return err
+		}
+		dr.unproven = true
+		before, err = r.Store.ReadAll()
+		return err
+	}})
 	res.Plan = out.Plan
 	out.Result = res
 	unchanged := len(res.Written) == 0
-	if err != nil && unchanged || err == nil && res.Report != nil && res.Report.OK() {
+	// Without a report nothing is published, so that nothing can be seen to fail.
+	if err != nil && unchanged || err == nil && (res.Report == nil || res.Report.OK()) {
 		return out, err
 	}
 	failed := err
@@ -337,11 +407,18 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.Store.Write(r.oldFiles(before))
+	files, err := r.oldFiles(before)
+	if err == nil {
+		_, err = r.Store.Write(files)
+	}
 	if err := errors.Join(err, release()); err != nil {
 		return err
 	}
-	res, err := Up(ctx, r.Deps, r.prior.state.Spec, UpOptions{keepImages: true, Ready: r.opts.Ready})
+	spec := r.prior.state.Spec
+	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
+		dr.mayAge = noLeaf // what was there, be it due
+		return unchanged(dr, spec)
+	}})
 	if err == nil && res.Report != nil && !res.Report.OK() {
 		err = &NotSoundError{Report: *res.Report, PutBack: true}
 	}
@@ -349,13 +426,43 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 }
 
 // oldFiles returns what the rotation writes, as it was.
-func (r *rotation) oldFiles(before map[string][]byte) []stack.File {
+func (r *rotation) oldFiles(before map[string][]byte) ([]stack.File, error) {
 	var out []stack.File
 	for _, f := range r.files {
-		if data, ok := before[f.Path]; ok && !f.Once && !f.Gone {
-			f.Data = data
-			out = append(out, f)
+		data, ok := before[f.Path]
+		if !ok || f.Once || f.Gone {
+			continue
+		}
+		f.Data = data
+		if f.Path == stack.FileState {
+			var err error
+			if f, err = r.oldRecord(data); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// oldRecord returns the record as it was, but for the certificates that were made
+// since: somebody may have them, and whoever removes a client has to know of all
+// that it was given.
+func (r *rotation) oldRecord(data []byte) (stack.File, error) {
+	old, err := stack.ParseState(data)
+	if err != nil {
+		return stack.File{}, err
+	}
+	now, err := recorded(r.Store)
+	if err != nil {
+		return stack.File{}, err
+	}
+	for _, made := range now.state.Issued {
+		if !slices.ContainsFunc(old.Issued, made.Same) {
+			made.Removed = r.Now().UTC()
+			old.Issued = append(old.Issued, made)
 		}
 	}
-	return out
+	old.Unproven = true
+	return stack.JSONFile(stack.FileState, old)
 }

@@ -27,6 +27,8 @@ type caRotation struct {
 	// began is when the replacement began that this run carries out; zero until
 	// there is one.
 	began time.Time
+	// failed is that what went wrong is being taken back.
+	failed bool
 }
 
 // mine returns the open replacement, if it is still the one that this run carries
@@ -81,7 +83,7 @@ func (r *caRotation) check(ctx context.Context) error {
 		return nil
 	}
 	before := &rotation{Deps: r.Deps, opts: r.opts, prior: r.prior}
-	err = before.finish(ctx, containers)
+	r.out.Finished, err = before.finish(ctx, containers)
 	r.prior = before.prior
 	return err
 }
@@ -139,7 +141,7 @@ func (r *caRotation) phases(ctx context.Context) error {
 	first := stack.PhasePreflight
 	if open := r.prior.rotation(); open != nil {
 		first, r.began = open.Phase, open.Started
-		if err := r.compromise(ctx, open); err != nil {
+		if err := r.amend(ctx, open); err != nil {
 			return err
 		}
 	}
@@ -158,17 +160,21 @@ func (r *caRotation) phases(ctx context.Context) error {
 	return nil
 }
 
-// compromise records that the old CA is, where that is known only since its
-// replacement has begun.
-func (r *caRotation) compromise(ctx context.Context, open *stack.Rotation) error {
-	if !r.opts.Compromised || open.Compromised {
+// amend records what this run was told otherwise than the one that has begun the
+// replacement: that the old CA is compromised, which may be known only since, and
+// how long to bake.
+func (r *caRotation) amend(ctx context.Context, open *stack.Rotation) error {
+	compromised := r.opts.Compromised && !open.Compromised
+	if !compromised && open.Bake == r.opts.Bake {
 		return nil
 	}
 	err := r.change(ctx, func(string) {}, func(dr *draft) error {
 		if !sameRotation(dr.rotation, open) {
 			return &OtherRunError{}
 		}
-		dr.rotation.Compromised = true
+		dr.mayAge = noLeaf
+		dr.rotation.Compromised = open.Compromised || compromised
+		dr.rotation.Bake = r.opts.Bake
 		return nil
 	})
 	if err == nil {
@@ -197,6 +203,7 @@ func (r *caRotation) phase(ctx context.Context, phase stack.Phase) error {
 	if !r.mustGoBack(ctx, err) {
 		return err
 	}
+	r.failed = true
 	if back := r.abort(context.WithoutCancel(ctx)); back != nil {
 		return errors.Join(err, fmt.Errorf("putting the old CA in force again: %w", back))
 	}

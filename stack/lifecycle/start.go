@@ -30,7 +30,11 @@ func (u *upRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := u.stopIdle(ctx); err != nil {
+	stopped, err := u.stopIdle(ctx, project)
+	if stopped {
+		ctx = context.WithoutCancel(ctx) // what it has stopped is started again
+	}
+	if err != nil {
 		return err
 	}
 	err = u.step(StepContainers, func(say func(string)) (string, error) {

@@ -119,6 +119,9 @@ type upRun struct {
 	change     func(*draft) error
 	gentle     *gentle
 	asking     smoke.Options // whom gentle asks, with what was there before
+	// idleUntil is when the time for running builds is over; zero before it has
+	// begun.
+	idleUntil time.Time
 	// disturbs is that gentle has found daemons that have to be started again.
 	disturbs bool
 	draft    *draft

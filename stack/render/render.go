@@ -279,6 +279,17 @@ func MaterialOf(spec stack.Spec, facts stack.Facts, files []stack.File, service 
 	return stack.Sum(all.Bytes())[:16]
 }
 
+// Definition returns a rendered compose file without what [MaterialOf] names.
+func Definition(composeFile []byte) string {
+	var out strings.Builder
+	for line := range strings.Lines(string(composeFile)) {
+		if !strings.Contains(line, MaterialLabel+":") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
 // contentOf names the content of a file. What is bridged counts as what it was
 // when the service started.
 func contentOf(facts stack.Facts, need stack.Need, f stack.File) string {
