@@ -1,13 +1,21 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
 )
 
 // TestWantedSpec: new CAs may sign what the config wants, if there is a config; CAs
@@ -34,5 +42,56 @@ func TestWantedSpec(t *testing.T) {
 	}
 	if spec, err := (&app{open: &stack.Rotation{}}).wantedSpec(c); spec != nil || err != nil {
 		t.Errorf("with an open replacement: %v, %v", spec, err)
+	}
+}
+
+// TestRotateEnded: the exit status and the words for every way a rotation ends.
+func TestRotateEnded(t *testing.T) {
+	bad := &stack.Report{Checks: []stack.Check{{Hop: stack.HopHostRegistry, Title: "it verifies", Outcome: stack.Fails, Reason: stack.ReasonStale}}}
+	good := &stack.Report{Checks: []stack.Check{{Hop: stack.HopHostRegistry, Title: "it verifies", Outcome: stack.Holds}}}
+	var out lifecycle.Rotated
+	out.Due = true
+	with := func(change func(*lifecycle.Rotated)) lifecycle.Rotated {
+		o := out
+		change(&o)
+		return o
+	}
+	rolledBack := func(r *stack.Report) func(*lifecycle.Rotated) {
+		return func(o *lifecycle.Rotated) { o.Report, o.RolledBack = r, true }
+	}
+	busy := &lifecycle.BusyError{Builds: []smoke.Build{{Ref: "x1"}}}
+	for name, c := range map[string]struct {
+		out    lifecycle.Rotated
+		err    error
+		status int
+		says   string
+	}{
+		"done":                    {with(func(o *lifecycle.Rotated) { o.Report = good }), nil, exitOK, "it verifies"},
+		"nothing due":             {lifecycle.Rotated{}, nil, exitOK, "nothing is due"},
+		"finished, nothing due":   {lifecycle.Rotated{Finished: &lifecycle.Result{Changes: []lifecycle.ServiceChange{{Service: "registry", Change: "recreated"}}}}, nil, exitOK, "what an earlier run had left: registry recreated"},
+		"nothing runs":            {out, nil, exitOK, "the stack does not run"},
+		"nothing is published":    {with(func(o *lifecycle.Rotated) { o.Changes = []lifecycle.ServiceChange{{Service: "registry"}} }), nil, exitOK, "nothing was proven"},
+		"broken before":           {out, &lifecycle.NotSoundError{Report: *bad}, exitNotOK, "before anything is replaced"},
+		"left broken":             {out, &lifecycle.NotSoundError{Report: *bad, Finishing: true}, exitNotOK, "with what an earlier run has written"},
+		"did not hold, put back":  {with(rolledBack(bad)), nil, exitNotOK, "what was there before is in place again, and proven"},
+		"did not start, put back": {with(rolledBack(nil)), &lifecycle.NotReadyError{Stack: "x", Err: errors.New("ended")}, exitNotOK, "what was there before is in place again, and proven; what went wrong:"},
+		"interrupted, put back":   {with(rolledBack(nil)), context.Canceled, exitFailed, "in place again"},
+		"put back, broken too":    {out, fmt.Errorf("putting back: %w", &lifecycle.NotSoundError{Report: *bad, PutBack: true}), exitNotOK, "with what was there before, put back"},
+		"cannot be put back":      {with(func(o *lifecycle.Rotated) { o.Report = bad }), fmt.Errorf("putting the old CA in force again: %w", busy), exitNotOK, "proving host -> registry"},
+		"builds go on":            {with(func(o *lifecycle.Rotated) { o.Report = good }), busy, exitFailed, "builds still run"},
+	} {
+		var stderr bytes.Buffer
+		a := &app{program: "certyard", stderr: &stderr, stdout: io.Discard, ui: newUI(&stderr)}
+		err := a.rotateEnded(c.out, c.err)
+		status := exitOK
+		if err != nil {
+			status = a.fail(err)
+		}
+		if status != c.status || !strings.Contains(stderr.String(), c.says) {
+			t.Errorf("%s: exit status %d, want %d and %q:\n%s", name, status, c.status, c.says, stderr.String())
+		}
+		if c.err != nil && !strings.Contains(stderr.String(), c.err.Error()) {
+			t.Errorf("%s: the reason is not told:\n%s", name, stderr.String())
+		}
 	}
 }

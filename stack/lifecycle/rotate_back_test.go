@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -346,5 +347,47 @@ func TestRotateInterrupted(t *testing.T) {
 		if at == "stop" && !slices.Contains(engine.renewed, "registry") {
 			t.Errorf("at %s: started again: %v", at, engine.renewed)
 		}
+	}
+}
+
+// TestIntegrationRollBack stops a real daemon right after it has got what is new:
+// what there was is served again, and proven.
+func TestIntegrationRollBack(t *testing.T) {
+	for serve, c := range map[stack.Serve]struct {
+		opts  lifecycle.RotateOptions
+		step  string // in which it is stopped
+		stops string
+	}{
+		stack.ServeDaemon: {lifecycle.RotateOptions{All: true}, lifecycle.StepProof, stack.Registry},
+		stack.ServeEdge:   {lifecycle.RotateOptions{AllCAs: true}, string(stack.PhaseSwitch), stack.Edge},
+	} {
+		t.Run(string(serve), func(t *testing.T) {
+			d, config := edgeDeps(t)
+			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			upEdge(t, d, newSpec(t, config))
+			old := serials(t, d)
+			broken := d
+			stopped := false
+			broken.Observe = func(p lifecycle.Progress) {
+				d.Observe(p)
+				if p.Step != c.step || p.Detail != "waiting for the daemons" || stopped {
+					return
+				}
+				stopped = true
+				if err := d.Engine.Stop(context.Background(), config.Name, []string{c.stops}); err != nil {
+					t.Error(err)
+				}
+			}
+			out, err := lifecycle.Rotate(t.Context(), broken, c.opts)
+			if _, down := errors.AsType[*lifecycle.NotReadyError](err); !down || !out.RolledBack || !stopped {
+				t.Fatalf("stopped %v, rolled back %v, %v", stopped, out.RolledBack, err)
+			}
+			if now := serials(t, d); !maps.Equal(now, old) {
+				t.Errorf("the serials were %v, are %v", old, now)
+			}
+			if report, _, err := lifecycle.Smoke(t.Context(), d); err != nil || !report.OK() {
+				t.Errorf("the stack does not hold: %v, %v", err, report.Failed())
+			}
+		})
 	}
 }
