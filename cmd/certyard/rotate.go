@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -143,6 +144,7 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	if done := out.Finished; done != nil {
 		a.ui.linef("  %-13s what an earlier run had left: %s", "finished", changed(done.Changes))
 	}
+	defer a.ending(out.Ending)
 	unsound, isUnsound := errors.AsType[*lifecycle.NotSoundError](err)
 	switch {
 	case err == nil:
@@ -161,6 +163,19 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	a.ui.report(*out.Report)
 	a.ui.failures(*out.Report, a.checkHints(*out.Report))
 	return &notOKError{err}
+}
+
+// ending says which CAs have to be replaced, also when quiet: a run without a
+// person renews leaves, and nothing else tells of it before all of them end.
+func (a *app) ending(cas []lifecycle.EndingCA) {
+	for _, ca := range cas {
+		do := "whoever has it has to make another one"
+		if ca.Ours {
+			do = fmt.Sprintf(`"certyard rotate%s --yes" replaces it`, caFlags(&stack.Rotation{CAs: []string{ca.Name}}))
+		}
+		a.ui.hints(a.here([]string{fmt.Sprintf("the %s ends on %s (%d days), and every certificate below it by then: %s",
+			pki.TitleOfCA(ca.Name), ca.NotAfter.Format(time.DateOnly), ca.DaysLeft, do)}))
+	}
 }
 
 // changed lists what has happened to containers.
@@ -263,6 +278,7 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 	if a.global.json {
 		return a.printJSON(out)
 	}
+	defer a.ending(out.Ending)
 	if !out.Due {
 		a.ui.linef("nothing is due")
 		return nil

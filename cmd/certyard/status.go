@@ -79,6 +79,7 @@ func (a *app) printStatus(s lifecycle.Status) {
 		a.ui.linef("  %-13s not seen: %s", "containers", s.Engine)
 	}
 	a.rotationOpen(s.Rotation)
+	a.ending(s.Ending)
 	if !s.Well() {
 		a.ui.linef(`certyard: hint: "certyard up" issues what is due, writes what changed and starts what does not run`)
 	}

@@ -62,6 +62,8 @@ type Rotated struct {
 	Result
 	// Due is false when there was nothing to do.
 	Due bool `json:"due"`
+	// Ending are the CAs whose end renewed leaves would share.
+	Ending []EndingCA `json:"ending,omitempty"`
 	// Finished is what was done first of what an earlier run had left: nil when
 	// that was nothing.
 	Finished *Result `json:"finished,omitempty"`
@@ -216,6 +218,9 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 		out.Plan = append(out.Plan, PlannedStep{Action: "replace", Object: "password of " + user, Cause: "asked for"})
 	}
 	out.Due, r.files = len(out.Plan) > 0, dr.files
+	if out.Ending, err = ending(r.prior, r.Now()); err != nil {
+		return out, err
+	}
 	if r.Engine == nil || !out.Due {
 		return out, nil
 	}

@@ -350,7 +350,7 @@ func TestRotateInterrupted(t *testing.T) {
 	}
 }
 
-// TestIntegrationRollBack stops a real daemon right after it has got what is new:
+// TestIntegrationRollBack kills a real daemon right after it has got what is new:
 // what there was is served again, and proven.
 func TestIntegrationRollBack(t *testing.T) {
 	for serve, c := range map[stack.Serve]struct {
@@ -374,7 +374,9 @@ func TestIntegrationRollBack(t *testing.T) {
 					return
 				}
 				stopped = true
-				if err := d.Engine.Stop(context.Background(), config.Name, []string{c.stops}); err != nil {
+				// One that has just started may not hear that it is to stop.
+				always := context.Background()
+				if err := errors.Join(d.Engine.Freeze(always, config.Name, c.stops), d.Engine.KillFrozen(always, config.Name, c.stops)); err != nil {
 					t.Error(err)
 				}
 			}

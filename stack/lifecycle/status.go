@@ -24,6 +24,8 @@ type Status struct {
 	Containers   []ContainerStatus   `json:"containers"`
 	// Rotation is the open replacement of CAs, nil for none.
 	Rotation *stack.Rotation `json:"rotation,omitempty"`
+	// Ending are the CAs that should be replaced, before all ends with them.
+	Ending []EndingCA `json:"ending"`
 	// Engine is why the containers could not be looked at, "" when they were.
 	Engine string `json:"engine_error,omitempty"`
 }
@@ -52,9 +54,9 @@ type ContainerStatus struct {
 
 // OK reports whether nothing is due or open, changed, missing or stopped, as far as
 // could be seen.
-func (s Status) OK() bool { return s.Well() && s.Rotation == nil }
+func (s Status) OK() bool { return s.Well() && s.Rotation == nil && len(s.Ending) == 0 }
 
-// Well is OK for a stack whose CA is being replaced.
+// Well is OK for a stack whose CA is being replaced, or should be.
 func (s Status) Well() bool {
 	for _, c := range s.Containers {
 		if c.State != "running" || c.Health == "unhealthy" {
@@ -86,6 +88,9 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	}
 	for _, generation := range p.state.Retired {
 		s.Due = append(s.Due, PlannedStep{Action: "prove", Object: pki.CAClient, Cause: "the builder was not yet seen to refuse clients of the replaced CA " + generation})
+	}
+	if s.Ending, err = ending(p, d.Now()); err != nil {
+		return s, err
 	}
 	m, err := p.material(p.state.Spec.PKI)
 	if err != nil {
