@@ -379,7 +379,15 @@ func stateHints() []hintFor {
 		on(func(e *state.ManifestError) []string {
 			return []string{fmt.Sprintf("restore the state directory from a backup, or remove %s: what was placed stays, and \"certyard up\" makes the rest again", filepath.Dir(e.Path))}
 		}),
-		always[*state.FullError]("make room on the disk and run the command again; the old files are whole"),
+		func(err error) []string {
+			if _, full := errors.AsType[*state.FullError](err); !full {
+				return nil
+			}
+			if _, unfinished := errors.AsType[*state.UnfinishedError](err); unfinished {
+				return []string{"make room on the disk and run the command again: it completes what was being written"}
+			}
+			return []string{"make room on the disk and run the command again; the old files are whole"}
+		},
 		on(func(e *state.AccessError) []string {
 			if !errors.Is(e, fs.ErrPermission) {
 				return []string{"the disk is read-only there: choose another place with --dir"}

@@ -104,7 +104,8 @@ var advised = []struct {
 	{"stack/state.KeyExistsError", &state.KeyExistsError{Path: "cert.pem", Public: true}, "another place"},
 	{"stack/state.NotOursError", &state.NotOursError{Path: "x"}, "--dir"},
 	{"stack/state.ManifestError", &state.ManifestError{Path: ".certyard/x/.stage/COMMIT", Err: fs.ErrInvalid}, "remove .certyard/x/.stage"},
-	{"stack/state.FullError", &state.FullError{Op: "writing", Path: "x", Err: syscall.ENOSPC}, "room on the disk"},
+	{"stack/state.FullError", &state.FullError{Op: "writing", Path: "x", Err: syscall.ENOSPC}, "make room on the disk and run the command again; the old files are whole"},
+	{"stack/state.UnfinishedError", &state.UnfinishedError{Err: &state.FullError{Op: "placing", Path: "x", Err: syscall.ENOSPC}}, "make room on the disk and run the command again: it completes what was being written"},
 	{"stack/state.AccessError", &state.AccessError{Op: "creating", Path: "x", Err: syscall.EACCES}, "user that owns the directory"},
 	{"stack/state.AccessError", &state.AccessError{Op: "creating", Path: "x", Err: syscall.EROFS}, "read-only"},
 

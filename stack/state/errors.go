@@ -99,6 +99,14 @@ type FullError struct {
 func (e *FullError) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Path, e.Err) }
 func (e *FullError) Unwrap() error { return e.Err }
 
+// UnfinishedError says that new files are on the disk, whole, and not all of them
+// in their places. What there is then is neither the old nor the new: the next
+// Lock or Write puts the rest in place.
+type UnfinishedError struct{ Err error }
+
+func (e *UnfinishedError) Error() string { return "completing the write: " + e.Err.Error() }
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
 // ManifestError says that what an interrupted write has left to be done is not
 // what was written. Nothing of it is done.
 type ManifestError struct {

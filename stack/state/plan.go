@@ -29,6 +29,15 @@ type Changes struct {
 // Empty reports whether everything was as it should be.
 func (c Changes) Empty() bool { return len(c.Paths()) == 0 }
 
+// after returns the changes of a write that ended with an error: none, unless the
+// next Lock completes it.
+func (c Changes) after(err error) Changes {
+	if _, unfinished := errors.AsType[*UnfinishedError](err); err != nil && !unfinished {
+		return Changes{}
+	}
+	return c
+}
+
 // Paths returns the paths of all changes, sorted.
 func (c Changes) Paths() []string {
 	var all []string

@@ -21,8 +21,9 @@ import (
 // The lock must be held, or the error is [ErrNotLocked]. A [*KeyExistsError],
 // several of them joined, a [*KindError], a [*FullError] or an [*AccessError]
 // says what was in the way. After an error the old files are in place, except
-// when placing the new ones had begun: then the next Lock or Write completes
-// them.
+// with an [*UnfinishedError]: then the new ones are on the disk, the next Lock or
+// Write completes their placing, and the changes are those that there are when it
+// has.
 func (d *Dir) Write(files []stack.File) (Changes, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,27 +54,32 @@ func (d *Dir) write(files []stack.File) (Changes, error) {
 	if len(p.loose) > 0 {
 		// First into a generation as they are: only what is in one can change
 		// in one step.
-		if err := t.transact(plan{dirs: p.dirs, loose: p.loose}); err != nil {
-			return Changes{}, err
+		first := plan{dirs: p.dirs, loose: p.loose}
+		first.reportLoose()
+		if err := t.transact(first); err != nil {
+			return first.report.after(err), err
 		}
 		if p, err = d.plan(t, files); err != nil || p.report.Empty() {
 			return changes, err
 		}
 	}
-	if err := t.transact(p); err != nil {
-		return Changes{}, err
-	}
-	return changes, nil
+	err = t.transact(p)
+	return changes.after(err), err
 }
 
-// transact does all of a plan or nothing.
+// transact does all of a plan or nothing; or what it has not done is still done by
+// the next Lock, and the error is an [*UnfinishedError].
 func (t *tree) transact(p plan) error {
 	m, err := t.stage(p)
-	if err != nil {
-		// Best effort: what cannot be removed now is removed by the next Lock.
-		return errors.Join(err, t.dropStage())
+	if err == nil {
+		return t.place(m)
 	}
-	return t.place(m)
+	// Best effort: what cannot be removed now is removed by the next Lock.
+	left := t.dropStage()
+	if stage := t.dirs[stageDir]; stage != nil && kindAt(stage.fd(), commitFile) != "" {
+		return &UnfinishedError{Err: err} // COMMIT was made, and stays
+	}
+	return errors.Join(err, left)
 }
 
 // stage makes every file under .stage and then COMMIT. Directories are made
@@ -145,9 +151,17 @@ func (t *tree) commit(stage *dir, m manifest) error {
 	return stage.sync()
 }
 
-// place moves the staged files to where they belong. It may be repeated at any
-// point: a file that is no longer staged has been moved before.
+// place puts the staged files where they belong. It may be repeated at any point.
 func (t *tree) place(m manifest) error {
+	if err := t.placeAll(m); err != nil {
+		return &UnfinishedError{Err: err}
+	}
+	return nil
+}
+
+// placeAll moves the staged files: one that is no longer staged has been moved
+// before.
+func (t *tree) placeAll(m manifest) error {
 	for _, w := range m.Dirs {
 		if err := t.ensure(w); err != nil {
 			return err
