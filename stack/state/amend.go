@@ -25,12 +25,23 @@ const maxBackups = 100
 // read, and keeps the old one beside it, as FILE.orig or FILE.orig.2 and so on,
 // which it returns. Mode and owner stay. The new content is put in place in one
 // step, and is on the disk when Amend returns; after an error the old one is whole.
-// Of a link it is the file that it leads to.
+// Of a link it is the file that it leads to. While another run changes the same file
+// the error is a [*LockedError].
 func Amend(path string, have, want []byte) (backup string, err error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", diskError("reading", path, err)
 	}
+	aside := asideOf(real)
+	if err := removeStale(aside); err != nil {
+		return "", err
+	}
+	f, err := createAside(aside)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() // with the lock, when the file has its place
+	defer dropAside(f)
 	now, err := os.ReadFile(real)
 	if err != nil {
 		return "", diskError("reading", path, err)
@@ -45,24 +56,13 @@ func Amend(path string, have, want []byte) (backup string, err error) {
 	if backup, err = keepOriginal(real, now, info); err != nil {
 		return "", err
 	}
-	aside := filepath.Join(filepath.Dir(real), ".certyard-"+filepath.Base(real))
-	if err := removeStale(aside); err != nil {
+	if err := fillLike(f, want, info); err != nil {
 		return backup, err
 	}
-	if err := createLike(aside, want, info); err != nil {
-		return backup, errors.Join(err, ignoreMissing(os.Remove(aside)))
-	}
 	if err := os.Rename(aside, real); err != nil {
-		return backup, errors.Join(diskError("writing", path, err), os.Remove(aside))
+		return backup, diskError("writing", path, err)
 	}
 	return backup, syncDir(filepath.Dir(real))
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // keepOriginal copies a file to the first name beside it that is free.
@@ -87,12 +87,17 @@ func createLike(path string, data []byte, like fs.FileInfo) error {
 		return diskError("creating", path, err)
 	}
 	defer f.Close()
+	return fillLike(f, data, like)
+}
+
+// fillLike writes a new file, and gives it the mode and the owner of another one.
+func fillLike(f *os.File, data []byte, like fs.FileInfo) error {
 	if s, ok := like.Sys().(*syscall.Stat_t); ok {
 		_ = f.Chown(int(s.Uid), int(s.Gid)) // only root may; else it is the caller's, as an editor would leave it
 	}
-	_, err = f.Write(data)
+	_, err := f.Write(data)
 	if err = errors.Join(err, f.Chmod(like.Mode().Perm()), f.Sync()); err != nil {
-		return diskError("writing", path, err)
+		return diskError("writing", f.Name(), err)
 	}
 	return nil
 }

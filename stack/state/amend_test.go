@@ -1,12 +1,14 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -89,6 +91,48 @@ func TestAmendRefuses(t *testing.T) {
 		t.Errorf("no name is free for the old one: %v", err)
 	}
 	checkFile(t, path, "theirs", 0o600)
+}
+
+// TestAmendAtOnce: of several runs that have read the same, one changes the file, and
+// the others say that they have not. Nobody puts in place what another one has
+// written in part.
+func TestAmendAtOnce(t *testing.T) {
+	const runs = 4
+	for range 25 {
+		path := amended(t, "one", 0o600)
+		var all [runs]struct {
+			want []byte
+			err  error
+		}
+		start, done := make(chan struct{}), sync.WaitGroup{}
+		for i := range all {
+			all[i].want = bytes.Repeat([]byte{byte('a' + i)}, 1<<20)
+			done.Go(func() {
+				<-start
+				_, all[i].err = Amend(path, []byte("one"), all[i].want)
+			})
+		}
+		close(start)
+		done.Wait()
+		now, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := 0
+		for i, run := range all {
+			_, late := errors.AsType[*ChangedError](run.err)
+			_, locked := errors.AsType[*LockedError](run.err)
+			if run.err == nil {
+				changed++
+			}
+			if run.err != nil && !late && !locked || (run.err == nil) != bytes.Equal(now, run.want) {
+				t.Errorf("run %d: %v, and the file has %d bytes that begin with %q", i, run.err, len(now), now[:1])
+			}
+		}
+		if entries, _ := os.ReadDir(filepath.Dir(path)); changed != 1 || len(entries) != 2 {
+			t.Fatalf("%d runs have changed it, and left %v", changed, entries)
+		}
+	}
 }
 
 // TestAmendFullDisk: where the new content finds no room, the old one is whole.

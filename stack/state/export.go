@@ -93,20 +93,19 @@ func readExported(path string, key bool) ([]byte, error) {
 // fails where a key is, or renamed over a file that is none. The file beside has
 // the same name every time, so that the next run removes what a killed one left.
 func exportFile(path string, f stack.File) error {
-	aside := filepath.Join(filepath.Dir(path), ".certyard-"+filepath.Base(path))
+	aside := asideOf(path)
 	if err := removeStale(aside); err != nil {
 		return err
 	}
 	if have, err := readExported(path, f.Once); err == nil && bytes.Equal(have, f.Data) {
 		return diskError("changing the mode of", path, os.Chmod(path, f.Mode))
 	}
-	tmp, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	tmp, err := createAside(aside)
 	if err != nil {
-		return diskError("creating", aside, err)
+		return err
 	}
 	defer tmp.Close() // with the lock, when the file has its place
-	defer os.Remove(aside)
-	_ = lockAside(tmp)
+	defer dropAside(tmp)
 	_, err = tmp.Write(f.Data)
 	if err = errors.Join(err, tmp.Chmod(f.Mode), tmp.Sync()); err != nil {
 		return diskError("writing", path, err)
@@ -120,6 +119,35 @@ func exportFile(path string, f stack.File) error {
 		return &KeyExistsError{Path: path, Public: f.Data != nil && !holdsKey(f.Data)}
 	}
 	return diskError("placing", path, err)
+}
+
+// asideOf returns the file beside one of the user's, in which it is made.
+func asideOf(path string) string {
+	return filepath.Join(filepath.Dir(path), ".certyard-"+filepath.Base(path))
+}
+
+// createAside makes the file beside, and locks it. Whoever has the lock of the file
+// that has the name may remove it or put it in its place, and nobody else: another
+// run may have taken it for a stale one before it was locked.
+func createAside(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, &LockedError{Path: filepath.Dir(path)}
+	}
+	if err != nil {
+		return nil, diskError("creating", path, err)
+	}
+	if errors.Is(lockAside(f), unix.EWOULDBLOCK) || named(f) != nil {
+		return nil, errors.Join(&LockedError{Path: filepath.Dir(path)}, f.Close())
+	}
+	return f, nil
+}
+
+// dropAside removes the file beside, unless that has its place.
+func dropAside(f *os.File) {
+	if named(f) == nil {
+		_ = os.Remove(f.Name()) // what is left, the next run removes
+	}
 }
 
 const staleWant = "nothing, or what an interrupted run left"
@@ -145,11 +173,14 @@ func removeStale(path string) error {
 	if !info.Mode().IsRegular() {
 		return &KindError{Path: path, Have: kindOf(info.Mode()), Want: staleWant, Outside: true}
 	}
+	if errors.Is(lockAside(f), unix.EWOULDBLOCK) {
+		return &LockedError{Path: filepath.Dir(path)}
+	}
 	if ownerOf(info) != ownUID() {
 		return &KindError{Path: path, Have: "somebody else's file", Want: staleWant, Outside: true}
 	}
-	if errors.Is(lockAside(f), unix.EWOULDBLOCK) {
-		return &LockedError{Path: filepath.Dir(path)}
+	if named(f) != nil {
+		return nil // it has its place since, or is gone
 	}
 	return diskError("removing", path, os.Remove(path))
 }
