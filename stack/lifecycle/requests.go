@@ -226,7 +226,8 @@ func (d Deps) accept(plan pki.Plan, have pki.Material, signed []Signed) ([]taken
 
 // ExportRoot moves the key of a two-tier root out of the state directory: export
 // is given the root's files and has to keep them before the key is removed
-// here. From then on only the issuing CA can sign.
+// here. From then on only the issuing CA can sign. While CAs are replaced the root
+// stays, since either one may have to sign: then it is an [*OpenRotationError].
 func ExportRoot(ctx context.Context, d Deps, export func(files []stack.File) error) error {
 	if !d.Store.Exists() {
 		return &NoStackError{Dir: d.Store.Root()}
@@ -242,6 +243,9 @@ func ExportRoot(ctx context.Context, d Deps, export func(files []stack.File) err
 	}
 	if spec := p.state.Spec.PKI; spec.Authority != stack.AuthorityLocal || spec.Hierarchy != stack.HierarchyTwoTier {
 		return &NoOfflineRootError{}
+	}
+	if open := p.rotation(); open != nil {
+		return &OpenRotationError{Rotation: *open}
 	}
 	m, err := p.material(p.state.Spec.PKI)
 	if err != nil {
