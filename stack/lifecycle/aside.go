@@ -20,6 +20,9 @@ type aside struct {
 	// lost is why the set cannot come into force. Before the leaves are switched
 	// nothing depends on it: it can be taken back, and not go on.
 	lost error
+	// lostKey is the same of the CAs that were, whose keys nothing but the way back
+	// needs: it can go on, and not be taken back.
+	lostKey error
 }
 
 // loadAside reads the set of an open replacement. A set that is not what its
@@ -51,6 +54,9 @@ func (p prior) loadAside(store Store) (aside, error) {
 func (p prior) readAside(store Store, files map[string][]byte, open stack.Rotation, out *aside) error {
 	for _, name := range open.CAs {
 		ca, err := p.asideCA(store, files, open, name)
+		if ca != nil && open.Set() == stack.SetPrevious {
+			out.lostKey, err = errors.Join(out.lostKey, err), nil
+		}
 		if err != nil {
 			return err
 		}
@@ -74,7 +80,8 @@ func (p prior) readAside(store Store, files map[string][]byte, open stack.Rotati
 	return err
 }
 
-// asideCA returns a CA of a set, which has to be there.
+// asideCA returns a CA of a set, which has to be there. With an error it is one
+// that lacks nothing but its key.
 func (p prior) asideCA(store Store, files map[string][]byte, open stack.Rotation, name string) (*pki.KeyPair, error) {
 	at := p.serve.PairIn(open.Set(), name)
 	ca, err := p.asidePair(store, files, open.Set(), name)
@@ -88,7 +95,7 @@ func (p prior) asideCA(store Store, files map[string][]byte, open stack.Rotation
 	// taken for such a one would take the other one with it.
 	away := open.Set() == stack.SetPrevious && p.keyElsewhere(p.state.Spec.PKI, name)
 	if ca.Key == nil && !ca.Locked() && !away {
-		return nil, &LostSetError{File: filepath.Join(store.Root(), at.Key), Phase: open.Phase}
+		return ca, &LostSetError{File: filepath.Join(store.Root(), at.Key), Phase: open.Phase}
 	}
 	return ca, nil
 }
@@ -135,8 +142,8 @@ func trustTwo(r stack.Rotation, files map[string][]byte) (both, known bool) {
 	return both, known
 }
 
-// LostSetError says that a file is missing without which an open replacement of
-// CAs goes neither on nor back.
+// LostSetError says that a file is missing that an open replacement of CAs needs
+// to go on, or to go back: for a key of the CAs that were, it is only the way back.
 type LostSetError struct {
 	File  string
 	Phase stack.Phase

@@ -20,6 +20,8 @@ func planCAs(d Deps, opts RotateOptions, p prior) (Rotated, error) {
 		return out, err
 	}
 	switch {
+	case opts.Abort && p.aside.lostKey != nil:
+		return out, p.aside.lostKey
 	case opts.Abort:
 		out.Plan = []PlannedStep{{Action: "abort", Object: titlesOf(open.CAs), Cause: "the old CA comes into force again"}}
 		if open.Phase != stack.PhaseStage {

@@ -77,14 +77,15 @@ func begin(r stack.Rotation, wanted *stack.Spec) func(*draft) error {
 	}
 }
 
-// goBack returns what makes a draft that of the CAs before.
+// goBack returns what makes a draft that of the CAs before. It fails when a key of
+// theirs is lost.
 func goBack(left *stack.Rotation) func(*draft) error {
 	return func(dr *draft) error {
 		if !sameRotation(dr.rotation, left) {
 			return &OtherRunError{}
 		}
 		dr.back, dr.rotation, dr.mayAge = true, nil, noLeaf
-		return nil
+		return dr.aside.lostKey
 	}
 }
 
@@ -97,7 +98,7 @@ func halfBack(left *stack.Rotation) func(*draft) error {
 		}
 		dr.back, dr.mayAge = true, noLeaf
 		dr.rotation.Phase, dr.rotation.Verified = stack.PhaseExpand, time.Time{}
-		return nil
+		return dr.aside.lostKey
 	}
 }
 

@@ -617,7 +617,7 @@ func TestReplaceCACompromised(t *testing.T) {
 // other one. Nothing depends on the set before the leaves are switched, and then
 // it can be taken back.
 func TestReplaceCALostKey(t *testing.T) {
-	for phase, lost := range map[stack.Phase]string{stack.PhaseStage: "ca/next/client-ca.crt", stack.PhaseExpand: "ca/next/ca.key", stack.PhaseVerify: "ca/previous/client-ca.key"} {
+	for phase, lost := range map[stack.Phase]string{stack.PhaseStage: "ca/next/client-ca.crt", stack.PhaseExpand: "ca/next/ca.key", stack.PhaseVerify: "ca/previous/client-ca.crt"} {
 		d, _, spec := caStack(t, caConfigs()["edge"])
 		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: phase})
 		key := readAt(t, d, stack.FileCAKey)
