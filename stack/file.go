@@ -31,8 +31,9 @@ type File struct {
 	// that is there is never replaced.
 	Retire string
 	// Replaces is the content of the key that this one may be written over,
-	// without a copy: it is the same key, encrypted or no longer so. Anything
-	// else that is there is never replaced.
+	// without a copy. It is the same key, encrypted or no longer so; or that of
+	// a CA that nobody is to trust any more, where the CA before it comes back.
+	// Anything else that is there is never replaced.
 	Replaces []byte
 	// Gone marks a file that is not to be there.
 	Gone bool

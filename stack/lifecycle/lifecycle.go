@@ -1,7 +1,15 @@
 // Package lifecycle orchestrates: it takes a spec through certificates, files,
-// containers and proof, in that order and never back. It owns no disk, no
-// Docker and no network of its own; what it needs of them it asks of the small
-// interfaces below.
+// containers and proof, in that order. A rotation whose proof does not hold takes
+// the files from before through the same steps, and so does the replacement of CAs
+// that goes back to the old ones. It owns no disk, no Docker and no network of its
+// own; what it needs of them it asks of the small interfaces below.
+//
+// A run that follows an interrupted one finds out where it stands from what there
+// is: which sets of CAs exist and what the trust bundles in force hold, see
+// observed; the label on each container with the digest of the files that it was
+// made with, [render.MaterialLabel]; and then the proof of the running daemons.
+// There is no journal besides: state.json is written in the same commit as the
+// files that it tells of.
 //
 // The functions take a [Deps] and return what they did. One state directory is
 // changed by one call at a time: Init, Up and Down hold its lock.

@@ -83,7 +83,7 @@ func (d Deps) settle(ctx context.Context, p prior) error {
 	return ctx.Err()
 }
 
-// lastWords returns the ends of both daemons' logs; nothing when they cannot be
+// lastWords returns the ends of all daemons' logs; nothing when they cannot be
 // had, since the caller already has an error to report.
 func (u *upRun) lastWords(ctx context.Context) string {
 	var out bytes.Buffer

@@ -25,7 +25,7 @@ func (e *UnreachableError) Error() string {
 // NotReadyError says that a daemon did not answer after its start.
 type NotReadyError struct {
 	Stack string
-	Logs  string // the last lines of the containers that ended
+	Logs  string // the last lines of every daemon, also of those that run
 	Err   error
 }
 
