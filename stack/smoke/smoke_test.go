@@ -17,6 +17,7 @@ import (
 type yard struct {
 	t              *testing.T
 	ca, other      *pkitest.CA
+	clients        *pkitest.CA // the new one of clients, once there is one: see succeed
 	registry       *fakeRegistry
 	builder        *fakeBuilder
 	builderFront   *front
@@ -120,6 +121,7 @@ func TestProve(t *testing.T) {
 		{"builder", nothing, builderBreakages},
 		{"mutual", (*yard).mutual, mutualBreakages},
 		{"build", nothing, buildBreakages},
+		{"succession", (*yard).succeed, successionBreakages},
 	}
 	for _, group := range groups {
 		for _, b := range group.broken {
