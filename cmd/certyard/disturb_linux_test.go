@@ -54,15 +54,27 @@ type disturbed struct {
 	hit    string         // what the n-th was; "" when there were fewer
 }
 
-// disturb runs a command, and disturbs it at its n-th point, or only counts the
-// points when n is 0.
+// observe runs a command, and calls look at each of its points. The process waits
+// for that, at least with what it is doing there.
+func (y *yard) observe(look func(kind string), args ...string) disturbed {
+	y.t.Helper()
+	return y.interfere(disturbance{}, 0, look, args)
+}
+
+// disturb runs a command, and disturbs it at its n-th point.
 func (y *yard) disturb(d disturbance, n int, args ...string) disturbed {
+	y.t.Helper()
+	return y.interfere(d, n, func(string) {}, args)
+}
+
+func (y *yard) interfere(d disturbance, n int, look func(kind string), args []string) disturbed {
 	y.t.Helper()
 	out := disturbed{counts: map[string]int{}}
 	var mu sync.Mutex
 	dead := make(chan struct{})
 	cmd := y.command(args...)
 	decide := func(kind, what string) fate {
+		look(kind)
 		mu.Lock()
 		out.counts[kind]++
 		count := out.counts[kind]

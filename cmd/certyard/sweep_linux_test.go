@@ -56,6 +56,7 @@ type sweep struct {
 	sweepCommand
 	serve  stack.Serve
 	tmp    string
+	before map[string][]byte // the files before the command, nil without a stack
 	want   map[string]string // how the state directory has to look in the end
 	counts map[string]int    // the points of an undisturbed run, by kind
 }
@@ -99,14 +100,14 @@ func newSweep(t *testing.T, command sweepCommand, serve stack.Serve) *sweep {
 	if !s.fresh {
 		s.must(exitOK, s.words(upMutual)...)
 	}
-	out := s.disturb(disturbance{}, 0, s.words(s.args)...)
+	out, broken := s.undisturbed()
 	tree, err := s.tree()
 	if out.status != exitOK || err != nil {
 		t.Fatalf("%v: %+v, %v", s.sweepCommand, out.result, err)
 	}
 	s.counts, s.want = out.counts, outline(tree)
 	t.Logf("%v, serve: %s: points %v", s.sweepCommand, s.serve, s.counts)
-	if broken := s.broken(s.tmp, s.want); len(broken) > 0 {
+	if broken = append(broken, s.wrong()...); len(broken) > 0 {
 		t.Fatalf("undisturbed: %s", strings.Join(broken, "\n"))
 	}
 	if !s.stops {
@@ -203,6 +204,7 @@ func (s *sweep) row(t *testing.T, d disturbance, points []int) {
 // returns what the point was, "" when the command ended before, and what was
 // wrong.
 func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string) {
+	s.copyFiles()
 	out := s.disturb(d, n, s.words(s.args)...)
 	if out.hit == "" {
 		if out.status != exitOK {
@@ -212,7 +214,7 @@ func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string
 		return "", wrong
 	}
 	r.points++
-	wrong = append(s.broken(s.tmp, s.want), s.outcome(d, out.result, r)...)
+	wrong = append(s.wrong(), s.outcome(d, out.result, r)...)
 	again := s.run(s.words(s.args)...)
 	if again.status != exitOK {
 		return out.hit, append(wrong, "the same command again: "+again.String())
@@ -256,7 +258,7 @@ func (s *sweep) ended() []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	wrong := append(s.broken(s.tmp, s.want), differ(outline(before), s.want)...)
+	wrong := append(s.wrong(), differ(outline(before), s.want)...)
 	after := s.run(s.words(s.after)...)
 	if after.status != exitOK || !strings.Contains(after.stderr, s.says) {
 		wrong = append(wrong, fmt.Sprintf("%v: %v", s.after, after))
