@@ -21,7 +21,7 @@ type LogOptions struct {
 }
 
 // Logs writes the logs of a project's containers to Out, each line with the
-// container that wrote it in front.
+// container that wrote it in front. It ends when Out takes no more.
 func (e *Engine) Logs(ctx context.Context, project string, o LogOptions) error {
 	engine, err := e.compose(newBus(nil, nil))
 	if err != nil {
@@ -35,11 +35,13 @@ func (e *Engine) Logs(ctx context.Context, project string, o LogOptions) error {
 	if !o.Since.IsZero() {
 		since = o.Since.UTC().Format(time.RFC3339Nano)
 	}
-	lines := &lineWriter{out: o.Out}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lines := &lineWriter{out: o.Out, broken: stop}
 	err = engine.Logs(ctx, project, lines, api.LogOptions{
 		Services: o.Services, Follow: o.Follow, Tail: tail, Since: since, Timestamps: o.Timestamps,
 	})
-	if err == nil {
+	if lines.err != nil { // and what follows from it
 		err = lines.err
 	}
 	if err != nil {
@@ -50,16 +52,20 @@ func (e *Engine) Logs(ctx context.Context, project string, o LogOptions) error {
 
 // lineWriter keeps the lines of containers that log at the same time whole.
 type lineWriter struct {
-	mu  sync.Mutex
-	out io.Writer
-	err error // the first one
+	mu     sync.Mutex
+	out    io.Writer
+	broken func() // called when out takes no more
+	err    error  // the first one
 }
 
 func (w *lineWriter) line(container, message string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil {
-		_, w.err = fmt.Fprintf(w.out, "%-12s | %s\n", container, message)
+	if w.err != nil {
+		return
+	}
+	if _, w.err = fmt.Fprintf(w.out, "%-12s | %s\n", container, message); w.err != nil {
+		w.broken()
 	}
 }
 

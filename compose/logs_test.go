@@ -67,9 +67,13 @@ func TestIntegrationLogs(t *testing.T) {
 	if got := read(LogOptions{Services: []string{"a"}, Tail: "1", Timestamps: true}); !strings.Contains(got, "Z ready") {
 		t.Errorf("logs with timestamps are %q", got)
 	}
-	err := e.Logs(t.Context(), p.name, LogOptions{Out: brokenWriter{}})
-	if !errors.Is(err, errBroken) {
-		t.Errorf("Logs to a broken writer = %v", err)
+	for _, follow := range []bool{false, true} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err := e.Logs(ctx, p.name, LogOptions{Follow: follow, Out: brokenWriter{}})
+		if !errors.Is(err, errBroken) || ctx.Err() != nil {
+			t.Errorf("Logs to a broken writer, follow %v = %v, %v", follow, err, ctx.Err())
+		}
+		cancel()
 	}
 }
 

@@ -16,12 +16,14 @@ import (
 // app is one run of the command: where it reads and writes, and the global
 // flags.
 type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	program        string // how to call this program again
-	global         globals
-	ui             *ui
-	eventLines     bool // --json prints a line for each event, and no document
+	stdin      io.Reader
+	stdout     *output
+	stderr     io.Writer
+	program    string // how to call this program again
+	global     globals
+	ui         *ui
+	changes    bool // the command does more than to print
+	eventLines bool // --json prints a line for each event, and no document
 
 	open           *stack.Rotation // the replacement of CAs that rotate has found
 	passphraseFile string
@@ -40,11 +42,14 @@ type globals struct {
 
 // run runs one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, program: programName(args[0]), interrupted: ctx.Done()}
+	a := &app{stdin: stdin, stdout: &output{to: stdout}, stderr: stderr, program: programName(args[0]), interrupted: ctx.Done()}
 	a.ui = newUI(stderr)
 	root := newApp(a)
 	err := root.RunContext(ctx, flagsFirst(root, args))
 	a.ui.close()
+	if err == nil { // nothing is worse than what could not be written
+		err = a.stdout.err
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -82,7 +87,7 @@ func newApp(a *app) *cli.App {
 		a.logsCommand(), a.explainCommand(), a.downCommand(), a.versionCommand(), a.completionCommand(),
 	}
 	for _, c := range cmds {
-		a.finishCommand(c)
+		a.finishCommand(c, c.Name)
 	}
 	return &cli.App{
 		Name:                 "certyard",
@@ -118,15 +123,15 @@ that what must be refused is refused.
 Exit status: 0 done, 1 failed, 2 wrong usage or config, 3 checked and
 something did not pass.`
 
-// finishCommand adds what every command has.
-func (a *app) finishCommand(c *cli.Command) {
+// finishCommand adds what every command has. Its path is its name with those above.
+func (a *app) finishCommand(c *cli.Command, path string) {
 	c.Flags = append(c.Flags, a.globalFlags(false)...)
 	if c.OnUsageError == nil {
 		c.OnUsageError = onUsageError
 	}
 	c.HideHelpCommand = true
 	for _, sub := range c.Subcommands {
-		a.finishCommand(sub)
+		a.finishCommand(sub, path+" "+sub.Name)
 	}
 	if c.Subcommands != nil {
 		c.Action = func(ctx *cli.Context) error {
@@ -143,6 +148,7 @@ func (a *app) finishCommand(c *cli.Command) {
 			return usagef("%s takes no argument %q", c.Name, ctx.Args().First())
 		}
 		a.ui.configure(a.global.quiet, a.global.json)
+		a.changes = !printing[path]
 		return action(ctx)
 	}
 }

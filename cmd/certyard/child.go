@@ -41,13 +41,16 @@ func (a *app) follow(ctx context.Context, cmd *exec.Cmd, wait func() error) erro
 	// Before the command starts, so that no signal is lost: one that has come
 	// before has ended ctx.
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	if !signal.Ignored(syscall.SIGHUP) { // the command ignores what nohup has us ignore
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(signals)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	terminal := onTerminal(a.stdin, a.stdout, a.stderr)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
+	terminal := onTerminal(a.stdin, a.stdout.to, a.stderr)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout.to, a.stderr
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func TestHostileText(t *testing.T) {
 		"failures": func(u *ui) { u.failures(hostileReport(), (&app{program: "certyard"}).checkHints(hostileReport())) },
 		"the forest": func(u *ui) {
 			info := pki.Info{Subject: hostile, SANs: []string{hostile}, Permitted: []string{hostile}}
-			(&app{stdout: u.out}).printForest([]*pki.Node{{Info: info, Problems: []string{hostile}}}, "")
+			(&app{stdout: &output{to: u.out}}).printForest([]*pki.Node{{Info: info, Problems: []string{hostile}}}, "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func hostileReport() stack.Report {
 func TestHostileJSON(t *testing.T) {
 	const text = hostile + "\u009b\u007f\U000e0041 ü -> <"
 	var out bytes.Buffer
-	if err := (&app{stdout: &out}).printJSON([]string{text}); err != nil {
+	if err := (&app{stdout: &output{to: &out}}).printJSON([]string{text}); err != nil {
 		t.Fatal(err)
 	}
 	if i := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && obeyed(r) }); i >= 0 {
@@ -117,7 +117,7 @@ func TestHostileJSON(t *testing.T) {
 // TestHostileEvent: so is an event, which is one line.
 func TestHostileEvent(t *testing.T) {
 	var out bytes.Buffer
-	if err := (&app{stdout: &out}).event("step", "step", hostile+"\u009b ü -> <"); err != nil {
+	if err := (&app{stdout: &output{to: &out}}).event("step", "step", hostile+"\u009b ü -> <"); err != nil {
 		t.Fatal(err)
 	}
 	line, rest, _ := strings.Cut(out.String(), "\n")

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -63,14 +61,9 @@ func (a *app) upEphemeral(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// A terminal that is closed ends this as an interrupt does, and not at once; nor
-	// does a reader of our messages that has gone.
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
-	defer stop()
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return a.ephemeral(ctx, spec, lifecycle.UpOptions{
+	return a.ephemeral(c.Context, spec, lifecycle.UpOptions{
 		Ready: c.Duration("ready"), Quick: c.Bool("quick"), Owner: local.Owner(), Locked: lock,
-	}, func(env []string) error { return a.runBeside(ctx, program, command, env) })
+	}, func(env []string) error { return a.runBeside(c.Context, program, command, env) })
 }
 
 // ephemeral has do run in the environment of a stack that is gone afterwards.

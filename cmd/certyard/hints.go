@@ -49,7 +49,7 @@ func (a *app) fail(err error) int {
 	if child, ok := errors.AsType[*childError](err); ok {
 		return child.status // it has said itself what there is to say
 	}
-	if errors.Is(err, errNotOK) || errors.Is(err, errNotSeen) {
+	if errors.Is(err, errNotOK) || errors.Is(err, errNotSeen) || unread(err) && !a.changes {
 		return status
 	}
 	hints := a.hintsFor(err)
@@ -91,14 +91,11 @@ func (a *app) encodeJSON(v any, indent string) error {
 	e := json.NewEncoder(&b)
 	e.SetIndent("", indent)
 	e.SetEscapeHTML(false) // "host -> registry" stays readable
-	err := e.Encode(v)
-	if err == nil {
-		_, err = io.WriteString(a.stdout, escapeJSON(b.String()))
-	}
-	if err != nil {
+	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
-	return nil
+	_, err := io.WriteString(a.stdout, escapeJSON(b.String()))
+	return err
 }
 
 // escapeJSON escapes what the encoder leaves as it is and a terminal obeys. It

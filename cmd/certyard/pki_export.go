@@ -57,7 +57,7 @@ func (a *app) pkiExport(c *cli.Context) error {
 	}
 	out := c.String("out")
 	if out == "" {
-		if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) && (kp.Key != nil || kp.Locked()) {
+		if f, ok := a.stdout.to.(*os.File); ok && term.IsTerminal(int(f.Fd())) && (kp.Key != nil || kp.Locked()) {
 			return usagef("a private key does not belong on a terminal: name a file with --out, pipe it, or leave it out with --no-key")
 		}
 		_, err = a.stdout.Write(data)

@@ -134,7 +134,8 @@ func (a *app) events(observe func(lifecycle.Progress)) func(lifecycle.Progress) 
 		if running = p.Step; p.State != lifecycle.Running {
 			running = ""
 		}
-		// Whoever reads may be gone, and what goes on must not end for that.
+		// Whoever reads may be gone, and what goes on does not end for that: run says
+		// in the end that something was lost.
 		_ = a.event("step", "step", p)
 	}
 }

@@ -83,7 +83,7 @@ func TestRotateEnded(t *testing.T) {
 		"builds go on":            {with(func(o *lifecycle.Rotated) { o.Report = good }), busy, exitFailed, "builds still run"},
 	} {
 		var stderr bytes.Buffer
-		a := &app{program: "certyard", stderr: &stderr, stdout: io.Discard, ui: newUI(&stderr)}
+		a := &app{program: "certyard", stderr: &stderr, stdout: &output{to: io.Discard}, ui: newUI(&stderr)}
 		err := a.rotateEnded(c.out, c.err)
 		status := exitOK
 		if err != nil {

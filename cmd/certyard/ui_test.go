@@ -202,7 +202,7 @@ func TestReport(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	var stderr bytes.Buffer
 	for name, stdin := range map[string]io.Reader{"no file": strings.NewReader("yes\n"), "nothing": nil, "no terminal": devNull(t)} {
-		a := &app{program: "certyard", stdin: stdin, stdout: io.Discard, stderr: &stderr, ui: newUI(&stderr)}
+		a := &app{program: "certyard", stdin: stdin, stdout: &output{to: io.Discard}, stderr: &stderr, ui: newUI(&stderr)}
 		if err := a.confirm("remove it?"); statusOf(err) != exitUsage {
 			t.Errorf("%s: %v has status %d, want %d", name, err, statusOf(err), exitUsage)
 		}

@@ -217,9 +217,7 @@ func (a *app) dryRun(ctx context.Context, d lifecycle.Deps, spec stack.Spec, loc
 // result prints what Init or Up did. A report that does not hold is errNotOK.
 func (a *app) result(res lifecycle.Result) error {
 	if a.global.json {
-		if err := a.printJSON(res); err != nil {
-			return err
-		}
+		_ = a.printJSON(res) // run says if it was lost, unless there is worse
 	}
 	if res.Report != nil {
 		a.ui.report(*res.Report)
