@@ -105,22 +105,27 @@ func (a *app) rotate(c *cli.Context) error {
 	return a.runRotate(c.Context, d, opts)
 }
 
-// runRotate rotates, and prints what came of it.
+// runRotate rotates, and prints each step and what came of it.
 func (a *app) runRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.RotateOptions) error {
 	if a.global.json {
 		d.Observe = a.events(d.Observe)
 	}
 	out, err := lifecycle.Rotate(ctx, d, opts)
+	return a.concluded(out, err)
+}
+
+// concluded prints the result of a rotation, and how it ended. A result that could
+// not be written hides nothing of that.
+func (a *app) concluded(out lifecycle.Rotated, err error) error {
+	var unwritten error
 	if a.global.json {
-		if err := a.event("result", "result", out); err != nil {
-			return err
-		}
+		unwritten = a.event("result", "result", out)
 	}
 	// That error has the same advice already.
 	if _, said := errors.AsType[*lifecycle.OpenRotationError](err); !said {
 		defer a.rotationOpen(out.Open)
 	}
-	return a.rotateEnded(out, err)
+	return errors.Join(a.rotateEnded(out, err), unwritten)
 }
 
 // events has every start and end of a step written as one line of JSON too.

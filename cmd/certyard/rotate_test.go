@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -95,5 +96,40 @@ func TestRotateEnded(t *testing.T) {
 		if c.err != nil && !strings.Contains(stderr.String(), c.err.Error()) {
 			t.Errorf("%s: the reason is not told:\n%s", name, stderr.String())
 		}
+	}
+}
+
+// TestLostResult: how a rotation ended is told where its result could not be
+// written too, and only where it went well that is the failure.
+func TestLostResult(t *testing.T) {
+	failed, held := report(), stack.Report{Checks: report().Checks[:1]}
+	open := &stack.Rotation{CAs: []string{pki.CAClient}, Phase: stack.PhaseExpand}
+	const lost = "certyard: error: writing to stdout: "
+	for name, c := range map[string]struct {
+		out    lifecycle.Rotated
+		err    error
+		status int
+		said   []string
+	}{
+		"replaced":      {lifecycle.Rotated{Due: true, Result: lifecycle.Result{Report: &held}}, nil, exitFailed, []string{"verifies as localhost", lost}},
+		"rolled back":   {lifecycle.Rotated{Due: true, RolledBack: true, Result: lifecycle.Result{Report: &failed}}, nil, exitNotOK, []string{"plain HTTP is refused", "is in place again", "hint: "}},
+		"not sound":     {lifecycle.Rotated{Due: true}, &lifecycle.NotSoundError{Report: failed}, exitNotOK, []string{"nothing was replaced"}},
+		"put back":      {lifecycle.Rotated{Due: true, RolledBack: true}, errors.New("the engine is gone"), exitFailed, []string{"in place again", "certyard: error: the engine is gone", lost}},
+		"wrong leaf":    {lifecycle.Rotated{}, &lifecycle.LeafNameError{Name: "x"}, exitUsage, []string{`no leaf "x"`, `hint: "certyard status"`, lost}},
+		"left open":     {lifecycle.Rotated{Due: true, Open: open}, errors.New("the engine is gone"), exitFailed, []string{"is open, at expand", `rotate --client-ca --yes" goes on`, lost}},
+		"nothing to do": {lifecycle.Rotated{}, nil, exitFailed, []string{"nothing is due", lost}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said strings.Builder
+			a := &app{program: "certyard", stdout: &output{to: closed(t)}, stderr: &said, ui: newUI(&said), changes: true, eventLines: true, global: globals{json: true}}
+			if status := a.fail(a.concluded(c.out, c.err)); status != c.status {
+				t.Errorf("exit status %d, want %d", status, c.status)
+			}
+			for _, want := range c.said {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("it says %q, want %q", &said, want)
+				}
+			}
+		})
 	}
 }
