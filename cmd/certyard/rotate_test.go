@@ -113,8 +113,8 @@ func TestLostResult(t *testing.T) {
 	}{
 		"replaced":      {lifecycle.Rotated{Due: true, Result: lifecycle.Result{Report: &held}}, nil, exitFailed, []string{"verifies as localhost", lost}},
 		"rolled back":   {lifecycle.Rotated{Due: true, RolledBack: true, Result: lifecycle.Result{Report: &failed}}, nil, exitNotOK, []string{"plain HTTP is refused", "is in place again", "hint: "}},
-		"not sound":     {lifecycle.Rotated{Due: true}, &lifecycle.NotSoundError{Report: failed}, exitNotOK, []string{"nothing was replaced"}},
-		"put back":      {lifecycle.Rotated{Due: true, RolledBack: true}, errors.New("the engine is gone"), exitFailed, []string{"in place again", "certyard: error: the engine is gone", lost}},
+		"not sound":     {lifecycle.Rotated{Due: true}, &lifecycle.NotSoundError{Report: failed}, exitNotOK, []string{"before anything is replaced"}},
+		"put back":      {lifecycle.Rotated{Due: true, RolledBack: true}, errors.New("the engine is gone"), exitNotOK, []string{"in place again", "certyard: error: the engine is gone", lost}},
 		"wrong leaf":    {lifecycle.Rotated{}, &lifecycle.LeafNameError{Name: "x"}, exitUsage, []string{`no leaf "x"`, `hint: "certyard status"`, lost}},
 		"left open":     {lifecycle.Rotated{Due: true, Open: open}, errors.New("the engine is gone"), exitFailed, []string{"is open, at expand", `rotate --client-ca --yes" goes on`, lost}},
 		"nothing to do": {lifecycle.Rotated{}, nil, exitFailed, []string{"nothing is due", lost}},
