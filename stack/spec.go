@@ -107,6 +107,11 @@ type BuilderSpec struct {
 	Privileges Privileges `json:"privileges"`
 }
 
+// Allows reports whether the builder lets in a client that was added.
+func (b BuilderSpec) Allows(client string) bool {
+	return len(b.Clients) == 0 || slices.Contains(b.Clients, client)
+}
+
 // NewSpec fills in the defaults and checks every value. The error is a
 // *[ConfigError] that holds all problems.
 func NewSpec(c Config) (Spec, error) {

@@ -140,7 +140,7 @@ func clientStatus(d Deps, p prior, name string) (ClientStatus, error) {
 		Name: name, Serial: kp.Serial(), Fingerprint: pki.Fingerprint(kp.Cert), Added: client.Added,
 		NotAfter: kp.Cert.NotAfter.UTC(), DaysLeft: pki.DaysLeft(kp.Cert, d.Now()),
 		Dir: strings.TrimSuffix(p.pairs[stack.ClientLeaf(name)].CertFile, "/cert.pem"), Replaces: -1,
-		Allowed: len(p.state.Spec.Builder.Clients) == 0 || slices.Contains(p.state.Spec.Builder.Clients, name),
+		Allowed: p.state.Spec.Builder.Allows(name),
 	}
 	for _, issued := range p.state.Issued {
 		if issued.Name == stack.ClientLeaf(name) {

@@ -58,7 +58,10 @@ func (r *caRotation) does(phase stack.Phase) string {
 	case stack.PhaseBake:
 		return fmt.Sprintf("waits %s for clients that know the old CA alone", r.bakeTime())
 	case stack.PhaseContract:
-		return "has everybody trust the new one alone, and proves that the old one is refused"
+		if r.opts.Force {
+			return "has everybody trust the new one alone, and proves that the old one is refused"
+		}
+		return "has everybody trust the new one alone, once nobody builds, and proves that the old one is refused"
 	default:
 		return "deletes the old keys"
 	}

@@ -89,8 +89,37 @@ func proofOptions(store Store, s stack.State, secrets stack.Secrets, now time.Ti
 	if builder != nil {
 		o.Builder.Leaf = builder.Cert
 	}
+	if o.Builder.Named, err = exchangedClients(store, s, now); err != nil {
+		return o, err
+	}
 	o.Generations, err = generations(store, s, now)
 	return o, err
+}
+
+// exchangedClients returns the clients that were added, while the old CA of clients
+// is still trusted and they have certificates of the new one: it may go once every
+// one of them is let in.
+func exchangedClients(store Store, s stack.State, now time.Time) ([]smoke.NamedClient, error) {
+	if s.Rotation == nil || s.Rotation.Phase != stack.PhaseSwitch || !s.Rotation.Clients() {
+		return nil, nil
+	}
+	var names []string
+	for _, c := range s.Clients.Named {
+		if s.Spec.Builder.Allows(c.Name) {
+			names = append(names, stack.ClientLeaf(c.Name))
+		}
+	}
+	pairs, err := readPairs(store, s.Spec.Serve, names)
+	if err != nil {
+		return nil, err
+	}
+	var out []smoke.NamedClient
+	for _, leaf := range names {
+		if kp := unexpired(parsed(pairs[leaf]), now); kp != nil {
+			out = append(out, smoke.NamedClient{Name: strings.TrimPrefix(leaf, stack.DirClients+"/"), Pair: kp})
+		}
+	}
+	return out, nil
 }
 
 // generations says what is to be seen of the CAs while they take each other's

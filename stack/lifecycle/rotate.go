@@ -214,8 +214,12 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 		return out, err
 	}
 	out.Plan = slices.DeleteFunc(out.Plan, func(s PlannedStep) bool { return s.Action == string(pki.Keep) })
+	cause := "asked for, once nobody builds"
+	if r.opts.Force || len(containers) == 0 {
+		cause = "asked for"
+	}
 	for _, user := range dr.newPasswords {
-		out.Plan = append(out.Plan, PlannedStep{Action: "replace", Object: "password of " + user, Cause: "asked for"})
+		out.Plan = append(out.Plan, PlannedStep{Action: "replace", Object: "password of " + user, Cause: cause})
 	}
 	out.Due, r.files = len(out.Plan) > 0, dr.files
 	if out.Ending, err = ending(r.prior, r.Now()); err != nil {

@@ -69,6 +69,10 @@ func (v *verifier) Prove(_ context.Context, o smoke.Options) stack.Report {
 			add("impostor:"+g.ID, !v.accepts(o.Trust, g.Server.Certs(), x509.ExtKeyUsageServerAuth))
 		}
 	}
+	for _, c := range o.Builder.Named {
+		said = append(said, c.Name)
+		add("client:"+c.Name, !o.Builder.Mutual || v.accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{c.Pair.Cert}, x509.ExtKeyUsageClientAuth))
+	}
 	for _, r := range o.Builder.Removed {
 		said = append(said, "removed")
 		add("removed", !v.accepts(pki.NewTrustBundle(clients...), []*x509.Certificate{r.Client.Cert}, x509.ExtKeyUsageClientAuth))
@@ -168,7 +172,7 @@ func TestReplaceCA(t *testing.T) {
 				if n := trusts(t, d, stack.FileClientCA); n != 1 || string(old) == string(readAt(t, d, stack.FileCAKey)) {
 					t.Errorf("%d roots are trusted", n)
 				}
-				want := "|accepts+alone|accepts+alone+alone|accepts+alone+alone|impostor+removed"
+				want := "|accepts+alone|accepts+alone+alone+bob|accepts+alone+alone+bob|impostor+removed"
 				if got := strings.Join(v.asked, "|"); config.Builder.TLS == "mutual" && got != want {
 					t.Errorf("proven were\n%s, want\n%s", got, want)
 				}

@@ -49,6 +49,15 @@ func (b *builderProbes) checks() []*check {
 		return t.checks
 	}
 	b.clientChecks(t)
+	for _, named := range b.Named {
+		t.add("client:"+named.Name, "the client "+named.Name+" is let in", letsIn, func(ctx context.Context, e stack.Endpoint) (stack.Evidence, error) {
+			state, err := b.greet(ctx, e, e.Host, named.Pair)
+			if err != nil {
+				return stack.Evidence{}, err
+			}
+			return seen(state), nil
+		})
+	}
 	t.add("no-certificate", "a client without a certificate is refused", letsIn, b.noCertificate)
 	t.add("other-ca-certificate", "a client certificate of another CA is refused", letsIn, b.otherCA)
 	if b.Server != nil {

@@ -35,6 +35,7 @@ func (y *yard) succeed() {
 	y.clients = pkitest.New(y.t, time.Now())
 	y.options.Builder.Client = y.clients.Client(y.t, "client")
 	y.builderConfig.ClientCAs.AddCert(y.clients.Pair.Cert)
+	y.options.Builder.Named = []NamedClient{{"bob", y.clients.Client(y.t, "bob")}}
 	y.options.Generations = []Generation{
 		{ID: "old", Alone: y.ca.Trust(), Client: y.ca.Client(y.t, "client")},
 		{ID: "new", Alone: pki.NewTrustBundle(root), Client: y.clients.Client(y.t, "client")},
@@ -109,9 +110,11 @@ var successionBreakages = []breakage{
 		[]string{"builder.accepts:old unauthorized"}},
 	{"clients of the new CA are not let in yet", func(y *yard) {
 		y.builderConfig.ClientCAs, y.options.Builder.Client = y.ca.Trust().Pool(), y.generation("old").Client
-	}, []string{"builder.accepts:new unauthorized"}},
+	}, []string{"builder.accepts:new unauthorized", "builder.client:bob unauthorized"}},
 	{"a client of the old CA has expired", func(y *yard) { y.generation("old").Client = y.ca.ExpiredClient(y.t, "client") },
 		[]string{"builder.accepts:old unauthorized"}},
+	{"one client has a certificate of another CA", func(y *yard) { y.options.Builder.Named[0].Pair = y.other.Client(y.t, "bob") },
+		[]string{"builder.client:bob unauthorized"}},
 	{"the CA that has gone is trusted", func(y *yard) {
 		y.options.Trust = pki.NewTrustBundle(append(y.options.Trust.Certs(), y.other.Pair.Cert)...)
 	}, []string{"registry.impostor:gone accepted"}},
@@ -149,7 +152,7 @@ func TestProveSuccession(t *testing.T) {
 	checkReport(t, report, nil)
 	got := ids(report.Checks)
 	for _, id := range []string{
-		"registry.alone:old", "registry.alone:new", "builder.alone:old", "builder.alone:new", "builder.accepts:old", "builder.accepts:new",
+		"registry.alone:old", "registry.alone:new", "builder.alone:old", "builder.alone:new", "builder.accepts:old", "builder.accepts:new", "builder.client:bob",
 		"registry.impostor:gone", "registry.new-password:second", "registry.old-password:second",
 	} {
 		i := slices.Index(got, id)

@@ -82,6 +82,8 @@ type Builder struct {
 	Leaf *x509.Certificate
 	// Client is the key pair that it lets in. Only used if Mutual.
 	Client *pki.KeyPair
+	// Named are clients besides, which it lets in too. Only used if Mutual.
+	Named []NamedClient
 	// Server is its own key pair, which it must not accept from a client.
 	// Without it that is not probed. Only used if Mutual.
 	Server *pki.KeyPair
@@ -91,6 +93,12 @@ type Builder struct {
 	// Barred are clients of the CA that it accepts which were removed one by
 	// one. Only used if Mutual.
 	Barred []*pki.KeyPair
+}
+
+// NamedClient is a client that was added.
+type NamedClient struct {
+	Name string
+	Pair *pki.KeyPair
 }
 
 // Removed is a client of a CA that was replaced.
