@@ -39,8 +39,9 @@ func isConfigError(err error) bool {
 	var front *edge.ConfigError
 	var leaf *lifecycle.LeafNameError
 	var rotated *lifecycle.UserError
+	var ca *lifecycle.CANameError
 	var lock *lockFileError
-	return errors.As(err, &lock) || errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	return errors.As(err, &lock) || errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &ca) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
