@@ -189,7 +189,7 @@ func (a *app) ownTarget(c *cli.Context, deps *doctor.Deps) (t doctor.Target, nam
 	own := doctor.NewOwn(s.Spec, s.Facts, d.Store.Root())
 	own.Changed = s.Changed
 	if s.Rotation != nil {
-		own.Open = string(s.Rotation.Phase)
+		own.Open, own.Mend = string(s.Rotation.Phase), strings.Join(openHints(*s.Rotation), "; ")
 	}
 	own.Prove = func(ctx context.Context) (stack.Report, error) {
 		quiet := d

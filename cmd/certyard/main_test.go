@@ -288,7 +288,12 @@ func cmdOldEngine(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdIdleEngine is "idleengine SOCKET": be a Docker Engine that has nothing.
 func cmdIdleEngine(ts *testscript.TestScript, _ bool, args []string) {
-	serveEngine(ts, args, "1.51", func(string) string { return "[]" })
+	serveEngine(ts, args, "1.51", func(path string) string {
+		if strings.HasSuffix(path, "/info") || strings.HasSuffix(path, "/version") {
+			return "{}" // what it is, which is no list
+		}
+		return "[]"
+	})
 }
 
 // cmdStocked is "stocked SOCKET DIGIT": be a Docker Engine that runs nothing, and

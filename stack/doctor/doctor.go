@@ -33,6 +33,7 @@ type Own struct {
 	Takes   bool
 	Changed []string // files that are not as certyard wrote them, from Dir
 	Open    string   // the phase of a replacement of CAs that is open, "" for none
+	Mend    string   // how that goes on and back, where it is not as the rule's hint says
 	// Prove is the proof of the running stack.
 	Prove func(context.Context) (stack.Report, error)
 }

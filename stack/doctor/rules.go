@@ -151,7 +151,7 @@ func wiringRules() []lint.Rule {
 		Source: "buildkit v0.34.2 cmd/buildkitd/config/load.go:22-28",
 	}, {
 		ID: ruleOpen, Title: "no replacement of CAs is open", Severity: lint.Warning,
-		Proves: "one CA is trusted, and no old one", Hint: `"certyard rotate --ca" goes on, "certyard rotate --ca --abort" goes back`, Source: "state.json of the stack",
+		Proves: "one CA is trusted, and no old one", Hint: `"certyard rotate --ca --yes" goes on, "certyard rotate --abort" goes back`, Source: "state.json of the stack",
 	}}
 }
 

@@ -83,7 +83,7 @@ func (p *patient) lookAtContainers(ctx context.Context) error {
 		}
 		p.judge([]string{ruleOpen})
 		if o.Open != "" {
-			p.judge(nil, lint.Finding{Rule: ruleOpen, Object: o.Name, Problem: "a replacement of its CA is open, at " + o.Open + ": two CAs are trusted until it is finished"})
+			p.judge(nil, lint.Finding{Rule: ruleOpen, Object: o.Name, Problem: "a replacement of its CA is open, at " + o.Open + ": two CAs are trusted until it is finished", Mend: o.Mend})
 		}
 	}
 	return nil

@@ -141,7 +141,7 @@ func certificateEntries() []Entry {
 			Means:   "the CA has name constraints, and one name of the certificate is outside of them; Go looks at all names, not only at the one that was asked for",
 			Causes:  []Cause{{"a name was added after the CA was made", `"openssl x509 -noout -ext nameConstraints -in ca.pem" does not list it`}},
 			Confirm: seeDates,
-			Mend:    Mend{Certyard: `"certyard rotate --ca" makes a CA for the names that certyard.yaml has now`, Hand: "leave the name out, or make a CA whose constraints permit it"},
+			Mend:    Mend{Certyard: `"certyard rotate --ca --yes" makes a CA for the names that certyard.yaml has now`, Hand: "leave the name out, or make a CA whose constraints permit it"},
 			Source:  goX509 + ":79, constraints.go",
 		},
 		{

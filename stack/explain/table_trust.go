@@ -59,7 +59,7 @@ func trustEntries() []Entry {
 			},
 			Confirm: seeCertificate + ` 2>/dev/null | openssl x509 -noout -issuer -dates -ext authorityKeyIdentifier`,
 			Mend: Mend{
-				Certyard: `"certyard up" hands the present CA to everybody and restarts what reads it at its start; "certyard rotate --ca" replaces a CA in phases in which both are trusted`,
+				Certyard: `"certyard up" hands the present CA to everybody and restarts what reads it at its start; "certyard rotate --ca --yes" replaces a CA in phases in which both are trusted`,
 				Hand:     "copy the CA that signs now to every side that verifies, restart buildkitd, then compare\n  openssl x509 -noout -fingerprint -sha256 -in ca.pem\non the way from one CA to the next a ca file may hold both",
 			},
 			Source: goX509 + ":156-175",
