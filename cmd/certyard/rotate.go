@@ -80,8 +80,8 @@ func (a *app) rotate(c *cli.Context) error {
 	if err := a.findOpen(name); err != nil {
 		return err
 	}
-	if a.open != nil && a.open.Bake > 0 && !c.IsSet("bake") {
-		opts.Bake = a.open.Bake
+	if !c.IsSet("bake") {
+		opts.Bake = a.begunWith(opts.Bake)
 	}
 	d, done, err := a.engineDeps(c.Context, name)
 	if err != nil {
@@ -103,6 +103,14 @@ func (a *app) rotate(c *cli.Context) error {
 	}
 	a.heading(name, d)
 	return a.runRotate(c.Context, d, opts)
+}
+
+// begunWith returns how long what is open was to bake, else the usual time.
+func (a *app) begunWith(usual time.Duration) time.Duration {
+	if a.open != nil && a.open.Bake > 0 {
+		return a.open.Bake
+	}
+	return usual
 }
 
 // runRotate rotates, and prints each step and what came of it.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -131,5 +132,17 @@ func TestLostResult(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBegunWith: what is open goes on with the time to bake that it was begun with.
+func TestBegunWith(t *testing.T) {
+	for _, c := range []struct {
+		open *stack.Rotation
+		want time.Duration
+	}{{nil, time.Minute}, {&stack.Rotation{Bake: time.Hour}, time.Hour}, {&stack.Rotation{}, time.Minute}} {
+		if got := (&app{open: c.open}).begunWith(time.Minute); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.open, got, c.want)
+		}
 	}
 }

@@ -186,7 +186,12 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	if len(containers) == 0 {
 		return d.changeFiles(ctx, remove)
 	}
-	return Up(ctx, d, p.state.Spec, UpOptions{keepImages: true, change: remove})
+	return Up(ctx, d, p.state.Spec, UpOptions{keepImages: true, change: func(dr *draft) error {
+		if err := unchanged(dr, p.state.Spec); err != nil {
+			return err
+		}
+		return remove(dr)
+	}})
 }
 
 // removeClients plans the clients that are left: without the edge, under a new

@@ -174,7 +174,10 @@ func speed(t *testing.T, d lifecycle.Deps, serve stack.Serve) {
 		return err
 	})
 	all := median(t, func() error {
-		_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+		out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+		if err == nil && (out.RolledBack || !out.Report.OK()) {
+			err = errors.New("rolled back")
+		}
 		return err
 	})
 	restart := median(t, func() error {

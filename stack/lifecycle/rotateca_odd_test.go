@@ -213,3 +213,30 @@ func TestReplaceCAStagedOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReplaceCARecordsBake: how long to bake is on the record, as whoever was told
+// last has it.
+func TestReplaceCARecordsBake(t *testing.T) {
+	d, _, _ := caStack(t, caConfigs()["edge"])
+	for phase, bake := range map[stack.Phase]time.Duration{stack.PhaseStage: 30 * time.Hour, stack.PhaseExpand: 20 * time.Hour} {
+		if phase == stack.PhaseExpand {
+			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseStage})
+		}
+		out := mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: bake, PauseAfter: phase})
+		if out.Open.Bake != bake {
+			t.Errorf("at %s: %v is recorded, want %v", phase, out.Open.Bake, bake)
+		}
+		mustRotate(t, d, lifecycle.RotateOptions{Abort: true})
+	}
+}
+
+// TestReplaceCAExpired: a CA that has expired is beyond it, and that is said.
+func TestReplaceCAExpired(t *testing.T) {
+	d, v, _ := caStack(t, caConfigs()["edge"])
+	d = later(d, 11*365*24*time.Hour)
+	v.now = d.Now
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true})
+	if _, ok := errors.AsType[*pki.CAExpiredError](err); !ok {
+		t.Errorf("got %v", err)
+	}
+}
