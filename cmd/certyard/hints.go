@@ -468,7 +468,11 @@ func (a *app) rotationHints() []hintFor {
 			if e.Phase.Before(stack.PhaseSwitch) {
 				return []string{`nothing depends on it yet: "certyard rotate --abort" takes the replacement back, and the next one makes it anew`}
 			}
-			return []string{"restore the file from a backup; nothing was changed, and the daemons serve what they served"}
+			restore := "restore the file from a backup; the daemons serve what they served"
+			if strings.HasSuffix(e.File, ".key") { // of the old CA
+				return []string{fmt.Sprintf(`"certyard rotate%s --yes" goes on to the new CA without it`, caFlags(a.open)), restore}
+			}
+			return []string{restore}
 		}),
 		always[*lifecycle.EndedError](fmt.Sprintf(`"certyard rotate%s --yes" finishes the replacement`, caFlags(a.open))),
 		always[*lifecycle.PastPhaseError]("leave --pause-after out, or name a later phase; nothing was changed"),

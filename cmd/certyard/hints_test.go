@@ -142,6 +142,7 @@ var advised = []struct {
 	{"stack/lifecycle.OtherRunError", &lifecycle.OtherRunError{}, "let that one end"},
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/next/ca.crt", Phase: stack.PhaseExpand}, "--abort"},
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/previous/ca.crt", Phase: stack.PhaseSwitch}, "from a backup"},
+	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/previous/ca.key", Phase: stack.PhaseSwitch}, "goes on to the new CA without it"},
 	{"stack/lifecycle.EndedError", &lifecycle.EndedError{}, "finishes the replacement"},
 	{"stack/lifecycle.PastPhaseError", &lifecycle.PastPhaseError{}, "a later phase"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAIssuing}, "--ca replaces"},

@@ -81,7 +81,7 @@ func (a *app) printStatus(s lifecycle.Status) {
 	a.rotationOpen(s.Rotation)
 	a.ending(s.Ending)
 	if !s.Well() {
-		a.ui.linef(`certyard: hint: "certyard up" issues what is due, writes what changed and starts what does not run`)
+		a.ui.linef("certyard: hint: %s", a.here([]string{`"certyard up" issues what is due, writes what changed and starts what does not run`})[0])
 	}
 }
 
