@@ -24,7 +24,7 @@ func (u *upRun) forget(report stack.Report) error {
 			files = append(files, stack.File{Path: path, Gone: true})
 		}
 	}
-	proven := record.Unproven && report.OK()
+	proven := record.Unproven && (report.OK() || len(report.Checks) == 0) // nothing can be reached
 	if len(files) == 0 && !proven {
 		return nil
 	}

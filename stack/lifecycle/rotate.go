@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/certyard/certyard/compose"
@@ -76,49 +75,6 @@ type Rotated struct {
 	// and Open is that replacement when it has not ended.
 	Phases []PhaseResult   `json:"phases,omitempty"`
 	Open   *stack.Rotation `json:"open,omitempty"`
-}
-
-// LeafNameError says that a stack has no leaf of a name.
-type LeafNameError struct {
-	Name  string
-	Known []string
-}
-
-func (e *LeafNameError) Error() string {
-	return fmt.Sprintf("there is no leaf %q; there are %s", e.Name, strings.Join(e.Known, ", "))
-}
-
-// UserError says that a user's password cannot be rotated.
-type UserError struct{ Name, Why string }
-
-func (e *UserError) Error() string { return fmt.Sprintf("user %q %s", e.Name, e.Why) }
-
-// NotSoundError says that a stack does not pass its proof: as it is, so that
-// nothing of it may be replaced, with what an earlier run has written, or with
-// what was there before put back.
-type NotSoundError struct {
-	Report    stack.Report
-	Finishing bool
-	PutBack   bool
-}
-
-func (e *NotSoundError) Error() string {
-	switch {
-	case e.PutBack:
-		return "the stack does not pass its proof with what was there before, put back"
-	case e.Finishing:
-		return "the stack does not pass its proof with what an earlier run has written"
-	default:
-		return "the stack does not pass its proof before anything is replaced"
-	}
-}
-
-// ChangedError says that a stack was changed by somebody else while it was being
-// rotated.
-type ChangedError struct{}
-
-func (e *ChangedError) Error() string {
-	return "another certyard has changed the config of the stack meanwhile"
 }
 
 // Rotate replaces certificates and passwords of a recorded stack, or, phase by
@@ -304,68 +260,6 @@ func (r *rotation) renew(leaf pki.LeafPlan) string {
 	}
 }
 
-// finish has the daemons follow the files, and proves them, where an earlier run was
-// interrupted after it had written them: a daemon that somebody has stopped is left
-// alone. It returns nil when there was nothing to finish.
-func (r *rotation) finish(ctx context.Context, containers []compose.Container) (*Result, error) {
-	// The lock completes what was written in part, which is what daemons see.
-	release, err := r.Store.Lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := release(); err != nil {
-		return nil, err
-	}
-	if r.prior, err = recorded(r.Store); err != nil {
-		return nil, err
-	}
-	behind, err := r.behind(containers)
-	if err != nil || !behind {
-		return nil, err
-	}
-	spec := r.prior.state.Spec
-	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) error {
-		dr.mayAge = noLeaf // what is due is proven before it is replaced
-		return unchanged(dr, spec)
-	}})
-	if err == nil && res.Report != nil && !res.Report.OK() {
-		err = &NotSoundError{Report: *res.Report, Finishing: true}
-	}
-	if err == nil {
-		r.prior, err = recorded(r.Store)
-	}
-	return &res, err
-}
-
-// behind reports whether a container was made for other files than those that
-// are there, or was made and never started, or whether what a rotation has
-// written was not proven.
-func (r *rotation) behind(containers []compose.Container) (bool, error) {
-	spec, facts := r.prior.state.Spec, r.prior.state.Facts
-	if len(containers) > 0 && r.prior.state.Unproven {
-		return true, nil
-	}
-	var files []stack.File
-	for _, c := range spec.Serve.Consumers() {
-		for _, path := range c.Files {
-			data, err := r.Store.Read(path)
-			if err != nil {
-				return false, err
-			}
-			if data != nil {
-				files = append(files, stack.File{Path: path, Data: data})
-			}
-		}
-	}
-	for _, c := range containers {
-		ours := slices.Contains(spec.Serve.Services(), c.Service)
-		if ours && (c.State == "created" || c.State == "paused" || c.Labels[render.MaterialLabel] != render.MaterialOf(spec, facts, files, c.Service)) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // preflight proves the stack as it is. What is broken already must not look as
 // if the rotation had broken it, and is not made worse. A pull by the builder is
 // enough to see that it reaches the registry; the proof afterwards builds.
@@ -397,9 +291,9 @@ func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	}})
 	res.Plan = out.Plan
 	out.Result = res
-	unchanged := len(res.Written) == 0
+	untouched := len(res.Written) == 0
 	// Without a report nothing is published, so that nothing can be seen to fail.
-	if err != nil && unchanged || err == nil && (res.Report == nil || res.Report.OK()) {
+	if err != nil && untouched || err == nil && (res.Report == nil || res.Report.OK()) {
 		return out, err
 	}
 	failed := err
@@ -408,70 +302,4 @@ func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	}
 	out.RolledBack = true
 	return out, failed
-}
-
-// putBack writes the old files, and has the daemons take them.
-func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error {
-	release, err := r.Store.Lock(ctx)
-	if err != nil {
-		return err
-	}
-	files, err := r.oldFiles(before)
-	if err == nil {
-		_, err = r.Store.Write(files)
-	}
-	if err := errors.Join(err, release()); err != nil {
-		return err
-	}
-	spec := r.prior.state.Spec
-	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
-		dr.mayAge = noLeaf // what was there, be it due
-		return unchanged(dr, spec)
-	}})
-	if err == nil && res.Report != nil && !res.Report.OK() {
-		err = &NotSoundError{Report: *res.Report, PutBack: true}
-	}
-	return err
-}
-
-// oldFiles returns what the rotation writes, as it was.
-func (r *rotation) oldFiles(before map[string][]byte) ([]stack.File, error) {
-	var out []stack.File
-	for _, f := range r.files {
-		data, ok := before[f.Path]
-		if !ok || f.Once || f.Gone {
-			continue
-		}
-		f.Data = data
-		if f.Path == stack.FileState {
-			var err error
-			if f, err = r.oldRecord(data); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, f)
-	}
-	return out, nil
-}
-
-// oldRecord returns the record as it was, but for the certificates that were made
-// since: somebody may have them, and whoever removes a client has to know of all
-// that it was given.
-func (r *rotation) oldRecord(data []byte) (stack.File, error) {
-	old, err := stack.ParseState(data)
-	if err != nil {
-		return stack.File{}, err
-	}
-	now, err := recorded(r.Store)
-	if err != nil {
-		return stack.File{}, err
-	}
-	for _, made := range now.state.Issued {
-		if !slices.ContainsFunc(old.Issued, made.Same) {
-			made.Removed = r.Now().UTC()
-			old.Issued = append(old.Issued, made)
-		}
-	}
-	old.Unproven = true
-	return stack.JSONFile(stack.FileState, old)
 }

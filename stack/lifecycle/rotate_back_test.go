@@ -265,6 +265,9 @@ func TestRotateUnpublished(t *testing.T) {
 	if err != nil || out.RolledBack || out.Report != nil || leaves(readAll(t, d)) == before {
 		t.Errorf("rolled back %v, report %v, %v", out.RolledBack, out.Report, err)
 	}
+	if again, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{}); err != nil || again.Due || again.Finished != nil {
+		t.Errorf("again: due %v, finished %v, %v", again.Due, again.Finished, err)
+	}
 }
 
 // TestRotateWaitsForOtherDefinitions: where the next up makes a container anew for

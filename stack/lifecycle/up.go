@@ -268,7 +268,7 @@ func (u *upRun) prove(ctx context.Context, opts UpOptions) error {
 			return "", err
 		}
 		if len(options.Registry.Endpoints)+len(options.Builder.Endpoints) == 0 {
-			return "nothing proven: neither the registry nor the builder is published", nil
+			return "nothing proven: neither the registry nor the builder is published", u.forget(stack.Report{})
 		}
 		if u.draft.spec.Serve == stack.ServeEdge {
 			options.Builder.Barred = append(options.Builder.Barred, u.draft.barred...)
