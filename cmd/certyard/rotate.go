@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
@@ -156,7 +157,7 @@ func (a *app) events(observe func(lifecycle.Progress)) func(lifecycle.Progress) 
 // rotateEnded says how a rotation ended, where it is not by its own report.
 func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	if done := out.Finished; done != nil {
-		a.ui.linef("  %-13s what an earlier run had left: %s", "finished", changed(done.Changes))
+		a.ui.linef("  %-13s %s", "finished", finished(*done))
 	}
 	defer a.ending(out.Ending)
 	unsound, isUnsound := errors.AsType[*lifecycle.NotSoundError](err)
@@ -192,11 +193,16 @@ func (a *app) ending(cas []lifecycle.EndingCA) {
 	}
 }
 
-// changed lists what has happened to containers.
-func changed(changes []lifecycle.ServiceChange) string {
-	var parts []string
-	for _, c := range changes {
-		parts = append(parts, c.Service+" "+c.Change)
+// finished says what was done of what an earlier run had left.
+func finished(done lifecycle.Result) string {
+	parts := []string{"what an earlier run had written"}
+	for _, c := range done.Changes {
+		if c.Change != string(compose.Kept) {
+			parts = append(parts, c.Service+" "+c.Change)
+		}
+	}
+	if done.Report != nil && done.Report.OK() {
+		parts = append(parts, "proven")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -70,7 +70,7 @@ func TestRotateEnded(t *testing.T) {
 	}{
 		"done":                    {with(func(o *lifecycle.Rotated) { o.Report = good }), nil, exitOK, "it verifies"},
 		"nothing due":             {lifecycle.Rotated{}, nil, exitOK, "nothing is due"},
-		"finished, nothing due":   {lifecycle.Rotated{Finished: &lifecycle.Result{Changes: []lifecycle.ServiceChange{{Service: "registry", Change: "recreated"}}}}, nil, exitOK, "what an earlier run had left: registry recreated"},
+		"finished, nothing due":   {lifecycle.Rotated{Finished: &lifecycle.Result{Report: good, Changes: []lifecycle.ServiceChange{{Service: "edge", Change: "kept"}, {Service: "registry", Change: "recreated"}}}}, nil, exitOK, "what an earlier run had written, registry recreated, proven"},
 		"the CA ends":             {lifecycle.Rotated{Ending: []lifecycle.EndingCA{{Name: "client-ca", DaysLeft: 20, Ours: true}}}, nil, exitOK, `(20 days), and every certificate below it by then: "certyard rotate --client-ca --yes" replaces it`},
 		"somebody's CA ends":      {lifecycle.Rotated{Ending: []lifecycle.EndingCA{{Name: "ca", DaysLeft: 20}}}, nil, exitOK, "whoever has it has to make another one"},
 		"nothing runs":            {out, nil, exitOK, "the stack does not run"},
