@@ -113,11 +113,11 @@ func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(strin
 }
 
 func (r *caRotation) up(ctx context.Context, say func(string), change func(*draft) error) (string, error) {
-	spec, gentle := r.prior.state.Spec, r.opts.gentle()
+	spec, gentle, d := r.prior.state.Spec, r.opts.gentle(), r.inner(say)
 	if r.failed {
-		gentle = gentle.certain()
+		gentle, d.Store = gentle.certain(), patient{r.Store}
 	}
-	res, err := Up(ctx, r.inner(say), spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
+	res, err := Up(ctx, d, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
 		if err := unchanged(dr, spec); err != nil {
 			return err
 		}

@@ -10,7 +10,9 @@ import (
 
 // putBack writes the old files, and has the daemons take them.
 func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error {
-	release, err := r.Store.Lock(ctx)
+	d := r.Deps
+	d.Store = patient{r.Store}
+	release, err := d.Store.Lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -22,7 +24,7 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 		return err
 	}
 	spec := r.prior.state.Spec
-	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
+	res, err := Up(ctx, d, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
 		dr.mayAge = noLeaf // what was there, be it due
 		return unchanged(dr, spec)
 	}})

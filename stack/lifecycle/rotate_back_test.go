@@ -16,6 +16,7 @@ import (
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/state"
 )
 
 func stateOf(t *testing.T, files map[string][]byte) stack.State {
@@ -162,6 +163,42 @@ func TestRotateRollsBackAnyway(t *testing.T) {
 	d.Prover = &deaf{Prover: v}
 	if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true}); err == nil || !strings.Contains(err.Error(), "waiting until nobody builds") {
 		t.Errorf("taken back by hand: %v", err)
+	}
+}
+
+// contended is a store whose lock somebody else takes from the moment on that a
+// proof has failed, for some tries.
+type contended struct {
+	lifecycle.Store
+	failed func() bool
+	tries  int
+}
+
+func (c *contended) Lock(ctx context.Context) (func() error, error) {
+	if c.failed() && c.tries > 0 {
+		c.tries--
+		return nil, &state.LockedError{Path: c.Root()}
+	}
+	return c.Store.Lock(ctx)
+}
+
+// TestRotateRollsBackInTurn: what does not hold is put back though another run
+// looks at the stack in that moment.
+func TestRotateRollsBackInTurn(t *testing.T) {
+	s := &script{proofs: []claims{sound, sound, broken, sound}}
+	d := rotateDeps(t, s)
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	store := &contended{Store: d.Store, failed: func() bool { return len(s.asked) == 3 }, tries: 2}
+	d.Store = store
+	if out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true}); err != nil || !out.RolledBack || store.tries != 0 {
+		t.Errorf("leaves: rolled back %v, %v, tries left %d", out.RolledBack, err, store.tries)
+	}
+	d, v, _ := caStack(t, caConfigs()["edge"])
+	v.breakAt = 3
+	store = &contended{Store: d.Store, failed: func() bool { return len(v.asked) == 3 }, tries: 2}
+	d.Store = store
+	if out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true}); err != nil || !out.RolledBack || store.tries != 0 {
+		t.Errorf("CA: rolled back %v, %v, tries left %d", out.RolledBack, err, store.tries)
 	}
 }
 
