@@ -42,6 +42,9 @@ func TestIntegrationRotateCA(t *testing.T) {
 	if out := y.must(exitOK, "rotate", "--if-due"); !strings.Contains(out.stderr, "nothing is due") {
 		t.Errorf("afterwards: %s", out.stderr)
 	}
+	if events := eventsOf(t, y.must(exitOK, "rotate", "--all", "--json").stdout); !strings.HasPrefix(events, "proof running, proof done, ") || !strings.HasSuffix(events, ", proof running, proof done, result") {
+		t.Errorf("the events of all leaves: %s", events)
+	}
 }
 
 // eventsOf names the events of an output, one line each.
