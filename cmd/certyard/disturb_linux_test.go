@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"syscall"
+
+	"github.com/certyard/certyard/stack"
 )
 
 // fate is what becomes of a call or request; the zero fate is that it goes on.
@@ -20,6 +23,7 @@ type disturbance struct {
 	errno   syscall.Errno // the call fails with it; without, and without cut, the process is killed
 	onwards bool          // and so does every later one
 	cut     bool          // the connection to the engine ends
+	undo    bool          // and then what the command has begun is taken back
 	few     int           // so many points are in the sample
 }
 
@@ -27,7 +31,7 @@ func (d disturbance) kills() bool { return d.errno == 0 && !d.cut }
 
 // disturbances are the columns of the sweep.
 var disturbances = []disturbance{
-	{name: "killed at sync", kind: kindSync},
+	{name: "killed at sync", kind: kindSync, few: 1},
 	{name: "killed at place", kind: kindPlace, few: 2},
 	{name: "killed at make", kind: kindMake},
 	{name: "killed at write", kind: kindWrite},
@@ -41,10 +45,57 @@ var disturbances = []disturbance{
 	{name: "EIO at sync", kind: kindSync, errno: syscall.EIO},
 	{name: "EIO at write", kind: kindWrite, errno: syscall.EIO},
 	{name: "EIO at make", kind: kindMake, errno: syscall.EIO},
-	{name: "EIO at place", kind: kindPlace, errno: syscall.EIO},
+	{name: "EIO at place", kind: kindPlace, errno: syscall.EIO, few: 1},
 	{name: "EIO from place on", kind: kindPlace, errno: syscall.EIO, onwards: true},
 	{name: "cut before request", kind: kindRequest, cut: true},
 	{name: "cut before answer", kind: kindAnswer, cut: true, few: 1},
+	{name: "killed at place, back", kind: kindPlace, undo: true},
+	{name: "killed at request, back", kind: kindRequest, undo: true, few: 2},
+}
+
+// points returns where the command is disturbed: everywhere, until it ends before
+// a point, or at a few that are spread evenly, or where something can be taken
+// back. What starts nothing is fast, what starts and removes a whole stack each
+// time is slow.
+func (s *sweep) points(d disturbance, full bool) []int {
+	var out []int
+	count, few := s.counts[d.kind], d.few
+	switch {
+	case d.undo && len(s.undo) == 0, !full && len(s.only) > 0 && !slices.Contains(s.only, d.name):
+		return nil
+	case d.undo && !full && few > 0:
+		return []int{s.within(d.kind, stack.PhaseExpand), s.within(d.kind, stack.PhaseSwitch)}
+	case s.stops:
+		few = 2
+	case s.fresh && d.kills():
+		few = min(few, 1)
+	case s.fresh:
+		few = 0
+	}
+	switch few = min(few, count); {
+	case full:
+		for n := range 2 * count { // it may come to more points than it did undisturbed
+			out = append(out, n+1)
+		}
+	case few == 1:
+		out = append(out, (count+1)/2)
+	default:
+		for i := range few {
+			out = append(out, 1+i*(count-1)/(few-1))
+		}
+	}
+	return out
+}
+
+// within returns the point of a kind in the middle of a phase.
+func (s *sweep) within(kind string, phase stack.Phase) int {
+	first, count := slices.Index(s.phases[kind], phase), 0
+	for _, p := range s.phases[kind] {
+		if p == phase {
+			count++
+		}
+	}
+	return first + 1 + count/2
 }
 
 // disturbed is how a disturbed process fared.

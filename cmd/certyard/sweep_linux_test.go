@@ -27,8 +27,12 @@ type sweepCommand struct {
 	// open is that a run which fails leaves open what it began, with daemons
 	// that serve and trust what was there.
 	open bool
-	// few are the ways to serve for which the sample has this command.
-	few []stack.Serve
+	// undo takes that back, until the old CA is trusted no more.
+	undo []string
+	// few are the ways to serve for which the sample has this command, and only
+	// are the disturbances that it has then, all if there are none.
+	few  []stack.Serve
+	only []string
 }
 
 var (
@@ -39,10 +43,16 @@ var (
 // sweepCommands are the rows of the sweep. SERVE is the way to serve.
 var sweepCommands = []sweepCommand{
 	{args: initMutual, fresh: true, stops: true, after: initMutual, few: []stack.Serve{stack.ServeEdge}},
-	{args: upMutual, fresh: true, after: upMutual, few: []stack.Serve{stack.ServeEdge}},
+	{args: upMutual, fresh: true, after: upMutual, few: []stack.Serve{stack.ServeEdge}, only: []string{"killed at place", "killed before answer"}},
 	{args: []string{"rotate", "--all"}, after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge, stack.ServeDaemon}},
-	{args: []string{"rotate", "--passwords"}, after: []string{"rotate"}, says: "nothing is due"},
-	{args: []string{"rotate", "--ca", "--yes", "--bake", "0s"}, open: true, after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge}},
+	{
+		args: []string{"rotate", "--passwords"}, after: []string{"rotate"}, says: "nothing is due",
+		few: []stack.Serve{stack.ServeEdge}, only: []string{"killed at sync", "EIO at place"},
+	},
+	{
+		args: []string{"rotate", "--ca", "--yes", "--bake", "0s"}, open: true, undo: []string{"rotate", "--abort"},
+		after: []string{"rotate"}, says: "nothing is due", few: []stack.Serve{stack.ServeEdge},
+	},
 }
 
 func (c sweepCommand) String() string {
@@ -59,6 +69,8 @@ type sweep struct {
 	before map[string][]byte // the files before the command, nil without a stack
 	want   map[string]string // how the state directory has to look in the end
 	counts map[string]int    // the points of an undisturbed run, by kind
+	// phases are what it was in at each point of some kinds.
+	phases map[string][]stack.Phase
 }
 
 // TestIntegrationSweep disturbs the real binary, on the real engine, at every
@@ -67,7 +79,7 @@ type sweep struct {
 // points of each row; with CERTYARD_SWEEP=full, as make sweep has it, all.
 func TestIntegrationSweep(t *testing.T) {
 	full := os.Getenv(fullSweep) == "full"
-	t.Logf("| %-18s | %-6s | %-22s | %s", "command", "serve", "disturbance", "points | killed | failed | unharmed  | finished | wrong |     time |")
+	t.Logf("| %-18s | %-6s | %-23s | %s", "command", "serve", "disturbance", "points | killed | failed | unharmed  | finished | undone | wrong |     time |")
 	for _, serve := range []stack.Serve{stack.ServeEdge, stack.ServeDaemon} {
 		t.Run(string(serve), func(t *testing.T) {
 			t.Parallel()
@@ -117,35 +129,6 @@ func newSweep(t *testing.T, command sweepCommand, serve stack.Serve) *sweep {
 	return s
 }
 
-// points returns where the command is disturbed: everywhere, until it ends before
-// a point, or at a few that are spread evenly. What starts nothing is fast, what
-// starts and removes a whole stack each time is slow.
-func (s *sweep) points(d disturbance, full bool) []int {
-	var out []int
-	count, few := s.counts[d.kind], d.few
-	switch {
-	case s.stops:
-		few = 2
-	case s.fresh && d.kills():
-		few = min(few, 1)
-	case s.fresh:
-		few = 0
-	}
-	switch few = min(few, count); {
-	case full:
-		for n := range 2 * count { // it may come to more points than it did undisturbed
-			out = append(out, n+1)
-		}
-	case few == 1:
-		out = append(out, (count+1)/2)
-	default:
-		for i := range few {
-			out = append(out, 1+i*(count-1)/(few-1))
-		}
-	}
-	return out
-}
-
 // reset removes the stack of a command that begins without one.
 func (s *sweep) reset() {
 	if s.fresh {
@@ -171,9 +154,10 @@ func (s *sweep) words(args []string) []string {
 // row is one way to disturb a command, at all points or at some.
 //
 // Of the points that it came to, at some the process was killed, at some it
-// failed, and some did it no harm. The same command then finished; what was wrong is counted once for each point.
+// failed, and some did it no harm. The same command then finished, or what it had
+// begun was taken back; what was wrong is counted once for each point.
 type row struct {
-	points, killed, failed, unharmed, finished, wrong int
+	points, killed, failed, unharmed, finished, undone, wrong int
 }
 
 func (s *sweep) row(t *testing.T, d disturbance, points []int) {
@@ -195,8 +179,11 @@ func (s *sweep) row(t *testing.T, d disturbance, points []int) {
 			break
 		}
 	}
-	t.Logf("| %-18v | %-6s | %-22s | %6d | %6d | %6d | %9d | %8d | %5d | %6.1f s |", s.sweepCommand, s.serve, d.name,
-		r.points, r.killed, r.failed, r.unharmed, r.finished, r.wrong, time.Since(began).Seconds())
+	if d.undo && r.undone == 0 {
+		t.Error("nothing was taken back at any point")
+	}
+	t.Logf("| %-18v | %-6s | %-23s | %6d | %6d | %6d | %9d | %8d | %6d | %5d | %6.1f s |", s.sweepCommand, s.serve, d.name,
+		r.points, r.killed, r.failed, r.unharmed, r.finished, r.undone, r.wrong, time.Since(began).Seconds())
 }
 
 // trial disturbs the command at one point, and looks at what it leaves, at what
@@ -215,6 +202,10 @@ func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string
 	}
 	r.points++
 	wrong = append(s.wrong(), s.outcome(d, out.result, r)...)
+	if m, err := s.moment(); d.undo && err == nil && m.phase != "" && m.phase.Before(stack.PhaseContract) {
+		r.undone++
+		return out.hit, append(wrong, s.takenBack()...)
+	}
 	again := s.run(s.words(s.args)...)
 	if again.status != exitOK {
 		return out.hit, append(wrong, "the same command again: "+again.String())
@@ -254,11 +245,19 @@ func (s *sweep) outcome(d disturbance, out result, r *row) (wrong []string) {
 
 // ended lists what is not as after an undisturbed run.
 func (s *sweep) ended() []string {
+	tree, err := s.tree()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return slices.Concat(s.wrong(), differ(outline(tree), s.want), s.settled())
+}
+
+// settled lists what is done where nothing is left to do.
+func (s *sweep) settled() (wrong []string) {
 	before, err := s.tree()
 	if err != nil {
 		return []string{err.Error()}
 	}
-	wrong := append(s.wrong(), differ(outline(before), s.want)...)
 	after := s.run(s.words(s.after)...)
 	if after.status != exitOK || !strings.Contains(after.stderr, s.says) {
 		wrong = append(wrong, fmt.Sprintf("%v: %v", s.after, after))

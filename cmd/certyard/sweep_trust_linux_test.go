@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -140,18 +141,19 @@ func (s *sweep) lockedOut(m moment) []string {
 	return out
 }
 
-// undisturbed runs the command, and looks at who is trusted whenever it is about
-// to change a name on the disk or to ask the engine. It returns what was wrong.
+// undisturbed runs the command. If that changes who is trusted, it looks at that
+// whenever a name on the disk is about to change, or the engine about to be asked.
+// It returns what was wrong.
 func (s *sweep) undisturbed() (disturbed, []string) {
 	s.t.Helper()
 	s.copyFiles()
 	var mu sync.Mutex
 	var wrong []string
-	phases := map[stack.Phase]bool{}
+	s.phases = map[string][]stack.Phase{}
 	out := s.observe(func(kind string) {
 		mu.Lock()
 		defer mu.Unlock()
-		if s.before == nil || kind != kindPlace && kind != kindRequest {
+		if !s.open || kind != kindPlace && kind != kindRequest {
 			return
 		}
 		m, err := s.moment()
@@ -159,16 +161,71 @@ func (s *sweep) undisturbed() (disturbed, []string) {
 			wrong = append(wrong, err.Error())
 			return
 		}
-		phases[m.phase] = true
+		s.phases[kind] = append(s.phases[kind], m.phase)
 		if wrong = append(wrong, m.misplaced()...); kind == kindRequest {
 			wrong = append(wrong, s.lockedOut(m)...)
 		}
 	}, s.words(s.args)...)
 	for _, phase := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
-		if s.open && !phases[phase] {
+		if s.open && !slices.Contains(s.phases[kindPlace], phase) {
 			wrong = append(wrong, fmt.Sprintf("it was never seen at phase %s", phase))
 		}
 	}
 	slices.Sort(wrong)
 	return out, slices.Compact(wrong)
+}
+
+// takenBack takes back what the command has begun, and lists how the stack is not
+// as it was before: every file is, but that there is a record of what was made.
+func (s *sweep) takenBack() []string {
+	if undone := s.run(s.words(s.undo)...); undone.status != exitOK {
+		return []string{fmt.Sprintf("%v: %v", s.undo, undone)}
+	}
+	now, err := s.files()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	out := recordedMore(s.before[stack.FileState], now[stack.FileState])
+	for name, data := range s.before {
+		if name != stack.FileState && !bytes.Equal(data, now[name]) {
+			out = append(out, name+" is not as it was before")
+		}
+	}
+	for name := range now {
+		if s.before[name] == nil {
+			out = append(out, name+" is left")
+		}
+	}
+	if smoke := s.run("smoke"); smoke.status != exitOK {
+		out = append(out, "the proof does not hold: "+smoke.String())
+	}
+	return slices.Concat(out, s.wrong(), s.settled())
+}
+
+// recordedMore lists how a record is not the one before with certificates besides
+// that are in force no more, and how many CAs there were.
+func recordedMore(before, now []byte) []string {
+	old, err := stack.ParseState(before)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	s, err := stack.ParseState(now)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	if len(s.Issued) <= len(old.Issued) {
+		return []string{fmt.Sprintf("%d certificates are recorded, before it were %d", len(s.Issued), len(old.Issued))}
+	}
+	var out []string
+	for n, i := range s.Issued {
+		if made := n >= len(old.Issued); made && i.Removed.IsZero() || !made && i != old.Issued[n] {
+			out = append(out, fmt.Sprintf("the record %d is %+v", n, i))
+		}
+	}
+	// A CA that was in force is counted, so that no other one gets its number.
+	s.Issued, s.CAGenerations, s.Clients.Generation = old.Issued, old.CAGenerations, old.Clients.Generation
+	if !reflect.DeepEqual(s, old) {
+		out = append(out, fmt.Sprintf("recorded is %+v, before it was %+v", s, old))
+	}
+	return out
 }
