@@ -119,11 +119,11 @@ func newSweep(t *testing.T, command sweepCommand, serve stack.Serve) *sweep {
 	}
 	s.counts, s.want = out.counts, outline(tree)
 	t.Logf("%v, serve: %s: points %v", s.sweepCommand, s.serve, s.counts)
-	if broken = append(broken, s.wrong()...); len(broken) > 0 {
-		t.Fatalf("undisturbed: %s", strings.Join(broken, "\n"))
-	}
 	if !s.stops {
 		s.remember()
+	}
+	if broken = append(broken, s.wrong()...); len(broken) > 0 {
+		t.Fatalf("undisturbed: %s", strings.Join(broken, "\n"))
 	}
 	s.reset()
 	return s
