@@ -79,8 +79,8 @@ var broken = []struct {
 	}},
 	{"without its key", "tls.key does not exist", func(f *front) { check(f.t, os.Remove(filepath.Join(f.dir, "served/tls.key"))) }},
 	{"without both", "neither", func(f *front) {
-		check(f.t, os.RemoveAll(filepath.Join(f.dir, "served")))
-		f.makeDir("served")
+		check(f.t, os.Remove(filepath.Join(f.dir, "served/tls.crt")))
+		check(f.t, os.Remove(filepath.Join(f.dir, "served/tls.key")))
 	}},
 	{"a directory that is gone", "no such file", func(f *front) { check(f.t, os.RemoveAll(filepath.Join(f.dir, "served"))) }},
 	{"a pipe", "is no regular file", func(f *front) {
