@@ -229,43 +229,72 @@ func differences(a, b []string) int {
 }
 
 // TestIntegrationRotateStops: what could go wrong stops a rotation before it
-// changes anything: a daemon that is down, and a clock that is an hour off.
+// changes anything, in both ways to serve: a container that is down, and a clock
+// that is an hour off.
 func TestIntegrationRotateStops(t *testing.T) {
-	d, config := realDeps(t)
-	config.Builder.TLS = "mutual"
-	up(t, d, newSpec(t, config))
-	before := snapshot(t, d.Store.Root())
-	kinds := []lifecycle.RotateOptions{{All: true}, {Passwords: true}, {AllCAs: true}}
-	try := func(what string, d lifecycle.Deps, want func(error) bool) {
-		for _, opts := range kinds {
-			out, err := lifecycle.Rotate(t.Context(), d, opts)
-			if !want(err) || out.Open != nil {
-				t.Errorf("%s, %+v: %v", what, opts, err)
+	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
+		t.Run(string(serve), func(t *testing.T) {
+			d, config := edgeDeps(t)
+			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			spec := newSpec(t, config)
+			upEdge(t, d, spec)
+			for _, off := range []time.Duration{time.Hour, -time.Hour} {
+				wrong := d
+				wrong.Now = func() time.Time { return time.Now().Add(off) }
+				stops(t, fmt.Sprintf("a clock that is %v off", off), wrong, serve, func(err error) bool { return wrongClock(err, off) })
 			}
-		}
-		if snapshot(t, d.Store.Root()) != before {
-			t.Errorf("%s: files were changed", what)
-		}
-	}
-	for _, off := range []time.Duration{time.Hour, -time.Hour} {
-		wrong := d
-		wrong.Now = func() time.Time { return time.Now().Add(off) }
-		try(fmt.Sprintf("a clock that is %v off", off), wrong, func(err error) bool {
-			// For a clock that is behind, the new CA is not valid yet.
-			if _, early := errors.AsType[*pki.CAError](err); early && off < 0 {
-				return true
+			for _, service := range serve.Services() {
+				if err := d.Engine.Stop(t.Context(), config.Name, []string{service}); err != nil {
+					t.Fatal(err)
+				}
+				stops(t, "the "+service+" is down", d, serve, func(err error) bool { return down(err, service) })
+				up(t, d, spec)
 			}
-			e, ok := errors.AsType[*lifecycle.ClockError](err)
-			return ok && (e.Here.Sub(e.There)-off).Abs() < 10*time.Second
 		})
 	}
-	for _, service := range []string{stack.Builder, stack.Registry} {
-		if err := d.Engine.Stop(t.Context(), config.Name, []string{service}); err != nil {
-			t.Fatal(err)
+}
+
+// stops demands that every kind of rotation ends with an error that is wanted, and
+// changes no file and no container.
+func stops(t *testing.T, what string, d lifecycle.Deps, serve stack.Serve, want func(error) bool) {
+	t.Helper()
+	files, containers := snapshot(t, d.Store.Root()), runs(t, d, serve)
+	for _, opts := range []lifecycle.RotateOptions{{All: true}, {Passwords: true}, {AllCAs: true}} {
+		out, err := lifecycle.Rotate(t.Context(), d, opts)
+		if !want(err) || out.Open != nil || out.RolledBack {
+			t.Errorf("%s, %+v: %v", what, opts, err)
 		}
-		try("the "+service+" is down", d, func(err error) bool {
-			e, ok := errors.AsType[*lifecycle.NotSoundError](err)
-			return ok && !e.PutBack
-		})
 	}
+	if snapshot(t, d.Store.Root()) != files {
+		t.Errorf("%s: files were changed", what)
+	}
+	if now := runs(t, d, serve); !slices.Equal(now, containers) {
+		t.Errorf("%s: the containers are %v, and were %v", what, now, containers)
+	}
+}
+
+// wrongClock reports whether an error says how much the clock is off. For one that
+// is behind, the new CA is not valid yet.
+func wrongClock(err error, off time.Duration) bool {
+	if _, early := errors.AsType[*pki.CAError](err); early && off < 0 {
+		return true
+	}
+	e, ok := errors.AsType[*lifecycle.ClockError](err)
+	return ok && (e.Here.Sub(e.There)-off).Abs() < 10*time.Second
+}
+
+// down reports whether an error says that a service does not answer, and no other
+// one: behind the edge, neither does without that.
+func down(err error, service string) bool {
+	e, ok := errors.AsType[*lifecycle.NotSoundError](err)
+	if !ok || e.PutBack {
+		return false
+	}
+	hops := map[stack.Hop]bool{}
+	for _, c := range e.Report.Failed() {
+		if hops[c.Hop] = true; c.Reason != stack.ReasonUnreachable {
+			return false
+		}
+	}
+	return hops[stack.HopHostRegistry] == (service != stack.Builder) && hops[stack.HopHostBuilder] == (service != stack.Registry)
 }
