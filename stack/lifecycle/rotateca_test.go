@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,7 +214,8 @@ func filesOf(t *testing.T, d lifecycle.Deps) string {
 
 // TestReplaceCARestarts: which daemons a replacement starts again, and when. With
 // the edge it is none, unless the builder reaches it under a name of the network:
-// then it is as long as the builder knows the CA before.
+// then it is as long as the builder knows the CA before. What clients trust is
+// another file only where the root is replaced.
 func TestReplaceCARestarts(t *testing.T) {
 	for name, c := range map[string]struct {
 		cas                    []string
@@ -241,6 +243,7 @@ func TestReplaceCARestarts(t *testing.T) {
 			for _, want := range []string{c.first, c.second} {
 				engine := d.Engine.(*runningEngine)
 				engine.renewed = nil
+				trusted := watchFile(t, &d, stack.FileClientCA)
 				plan, err := lifecycle.PlanRotate(t.Context(), d, opts)
 				if err != nil {
 					t.Fatal(err)
@@ -254,8 +257,33 @@ func TestReplaceCARestarts(t *testing.T) {
 				if got := planned(plan.Restarts); got != want {
 					t.Errorf("planned were %q, want %q", got, want)
 				}
+				// Before, both, and after; or the same bytes all the time.
+				if got := len(trusted()); got != map[bool]int{true: 3, false: 1}[opts.AllCAs] {
+					t.Errorf("%s was %d times another one", stack.FileClientCA, got-1)
+				}
 			}
 		})
+	}
+}
+
+// watchFile returns what a file was so far, at every line that is shown.
+func watchFile(t *testing.T, d *lifecycle.Deps, path string) func() map[string]bool {
+	t.Helper()
+	var mu sync.Mutex
+	seen := map[string]bool{string(readAt(t, *d, path)): true}
+	d.Observe = func(lifecycle.Progress) {
+		data, err := d.Store.Read(path)
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[string(data)] = true; err != nil {
+			t.Error(err)
+		}
+	}
+	return func() map[string]bool {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[string(readAt(t, *d, path))] = true
+		return seen
 	}
 }
 
