@@ -351,7 +351,7 @@ func TestIntegrationRotate(t *testing.T) {
 			config.Serve, config.Builder.TLS = string(serve), "mutual"
 			up := upEdge(t, d, newSpec(t, config))
 			before := ids(t, d, serve.Services()...)
-			old := serials(t, d)
+			old, password := serials(t, d), passwordsOf(t, d)[stack.DefaultUser]
 			ended := longBuild(t, d, up)
 			start := time.Now()
 			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true})
@@ -363,6 +363,12 @@ func TestIntegrationRotate(t *testing.T) {
 				if serial == old[name] != strings.HasSuffix(name, "ca") {
 					t.Errorf("%s had the serial %s, and has %s", name, old[name], serial)
 				}
+			}
+			// The proof has seen that the recorded password is let in, and the old one not.
+			if now := passwordsOf(t, d)[stack.DefaultUser]; now == password {
+				t.Error("the password is the same")
+			} else {
+				checkHandedOut(t, d, up.Spec.RegistryHosts(up.Facts), stack.DefaultUser, now)
 			}
 			after := ids(t, d, serve.Services()...)
 			if restarted := !slices.Equal(before, after); restarted != (serve == stack.ServeDaemon) {
