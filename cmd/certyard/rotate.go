@@ -168,10 +168,10 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 		out.Report = &unsound.Report
 	case out.RolledBack:
 		a.ui.linef("what was there before is in place again, and proven; what went wrong:")
-		if errors.Is(err, context.Canceled) {
-			return err
+		if _, down := errors.AsType[*lifecycle.NotReadyError](err); down {
+			return &notOKError{err} // it was looked at, and did not pass
 		}
-		return &notOKError{err}
+		return err
 	case out.Report == nil || out.Report.OK():
 		return err
 	}

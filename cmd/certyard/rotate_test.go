@@ -18,6 +18,7 @@ import (
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
+	"github.com/certyard/certyard/stack/state"
 )
 
 // TestWantedSpec: new CAs may sign what the config wants, if there is a config; CAs
@@ -79,6 +80,7 @@ func TestRotateEnded(t *testing.T) {
 		"left broken":             {out, &lifecycle.NotSoundError{Report: *bad, Finishing: true}, exitNotOK, "with what an earlier run has written"},
 		"did not hold, put back":  {with(rolledBack(bad)), nil, exitNotOK, "what was there before is in place again, and proven"},
 		"did not start, put back": {with(rolledBack(nil)), &lifecycle.NotReadyError{Stack: "x", Err: errors.New("ended")}, exitNotOK, "what was there before is in place again, and proven; what went wrong:"},
+		"disk failed, put back":   {with(rolledBack(nil)), &state.UnfinishedError{Err: errors.New("input/output error")}, exitFailed, "in place again, and proven; what went wrong:"},
 		"interrupted, put back":   {with(rolledBack(nil)), context.Canceled, exitFailed, "in place again"},
 		"put back, broken too":    {out, fmt.Errorf("putting back: %w", &lifecycle.NotSoundError{Report: *bad, PutBack: true}), exitNotOK, "with what was there before, put back"},
 		"cannot be put back":      {with(func(o *lifecycle.Rotated) { o.Report = bad }), fmt.Errorf("putting the old CA in force again: %w", busy), exitNotOK, "proving host -> registry"},
@@ -115,7 +117,7 @@ func TestLostResult(t *testing.T) {
 		"replaced":      {lifecycle.Rotated{Due: true, Result: lifecycle.Result{Report: &held}}, nil, exitFailed, []string{"verifies as localhost", lost}},
 		"rolled back":   {lifecycle.Rotated{Due: true, RolledBack: true, Result: lifecycle.Result{Report: &failed}}, nil, exitNotOK, []string{"plain HTTP is refused", "is in place again", "hint: "}},
 		"not sound":     {lifecycle.Rotated{Due: true}, &lifecycle.NotSoundError{Report: failed}, exitNotOK, []string{"before anything is replaced"}},
-		"put back":      {lifecycle.Rotated{Due: true, RolledBack: true}, errors.New("the engine is gone"), exitNotOK, []string{"in place again", "certyard: error: the engine is gone", lost}},
+		"put back":      {lifecycle.Rotated{Due: true, RolledBack: true}, errors.New("the engine is gone"), exitFailed, []string{"in place again", "certyard: error: the engine is gone", lost}},
 		"wrong leaf":    {lifecycle.Rotated{}, &lifecycle.LeafNameError{Name: "x"}, exitUsage, []string{`no leaf "x"`, `hint: "certyard status"`, lost}},
 		"left open":     {lifecycle.Rotated{Due: true, Open: open}, errors.New("the engine is gone"), exitFailed, []string{"is open, at expand", `rotate --client-ca --yes" goes on`, lost}},
 		"nothing to do": {lifecycle.Rotated{}, nil, exitFailed, []string{"nothing is due", lost}},
