@@ -284,7 +284,8 @@ func wrongClock(err error, off time.Duration) bool {
 }
 
 // down reports whether an error says that a service does not answer, and no other
-// one: behind the edge, neither does without that.
+// one: behind the edge, neither does without that. What else does not hold then
+// depends on when the edge gives a connection up.
 func down(err error, service string) bool {
 	e, ok := errors.AsType[*lifecycle.NotSoundError](err)
 	if !ok || e.PutBack {
@@ -292,8 +293,8 @@ func down(err error, service string) bool {
 	}
 	hops := map[stack.Hop]bool{}
 	for _, c := range e.Report.Failed() {
-		if hops[c.Hop] = true; c.Reason != stack.ReasonUnreachable {
-			return false
+		if c.Reason == stack.ReasonUnreachable {
+			hops[c.Hop] = true
 		}
 	}
 	return hops[stack.HopHostRegistry] == (service != stack.Builder) && hops[stack.HopHostBuilder] == (service != stack.Registry)
