@@ -53,8 +53,9 @@ type Rotation struct {
 	Started time.Time `json:"started"`
 	// Verified is when nothing was found that depends on the old CAs.
 	Verified time.Time `json:"verified,omitzero"`
-	// Bake is how long both CAs are trusted from then on.
-	Bake time.Duration `json:"bake_ns,omitempty"`
+	// Bake is how long both CAs are trusted from then on; nil in records of
+	// earlier versions.
+	Bake *time.Duration `json:"bake_ns,omitempty"`
 	// Compromised says that the old CA's key may be with somebody else.
 	Compromised bool `json:"compromised,omitempty"`
 }

@@ -108,8 +108,8 @@ func (a *app) rotate(c *cli.Context) error {
 
 // begunWith returns how long what is open was to bake, else the usual time.
 func (a *app) begunWith(usual time.Duration) time.Duration {
-	if a.open != nil && a.open.Bake > 0 {
-		return a.open.Bake
+	if a.open != nil && a.open.Bake != nil {
+		return *a.open.Bake
 	}
 	return usual
 }

@@ -142,7 +142,7 @@ func TestBegunWith(t *testing.T) {
 	for _, c := range []struct {
 		open *stack.Rotation
 		want time.Duration
-	}{{nil, time.Minute}, {&stack.Rotation{Bake: time.Hour}, time.Hour}, {&stack.Rotation{}, time.Minute}} {
+	}{{nil, time.Minute}, {&stack.Rotation{Bake: new(time.Hour)}, time.Hour}, {&stack.Rotation{Bake: new(time.Duration(0))}, 0}, {&stack.Rotation{}, time.Minute}} {
 		if got := (&app{open: c.open}).begunWith(time.Minute); got != c.want {
 			t.Errorf("%+v: %v, want %v", c.open, got, c.want)
 		}

@@ -5,8 +5,8 @@ import "slices"
 // entries returns the table. Of two texts of the same length at one place the
 // earlier one counts.
 func entries() []Entry {
-	return slices.Concat(trustEntries(), certificateEntries(), handshakeEntries(), httpEntries(), accessEntries(),
-		networkEntries(), builderEntries(), fileEntries(), configEntries(), registryEntries())
+	return slices.Concat(trustEntries, certificateEntries, handshakeEntries, httpEntries, accessEntries,
+		networkEntries, builderEntries, fileEntries, configEntries, registryEntries)
 }
 
 // Who prints what, with the versions that were read.

@@ -57,11 +57,7 @@ func (u *upRun) calm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err := u.written(ctx)
-	if err != nil {
-		return err
-	}
-	restarts, builds, err := u.restarts(ctx, project)
+	restarts, builds, err := u.restarts(ctx, u.written(ctx))
 	if err != nil {
 		return err
 	}
@@ -75,13 +71,14 @@ func (u *upRun) calm(ctx context.Context) error {
 }
 
 // written returns the project as it is on the disk, nil where there is none that
-// can be read.
-func (u *upRun) written(ctx context.Context) (*types.Project, error) {
-	data, err := u.Store.Read(stack.FileCompose)
-	if data == nil || err != nil {
-		return nil, err
+// can be read: the draft writes another one, and what is wrong with an override is
+// said when that is loaded with it.
+func (u *upRun) written(ctx context.Context) *types.Project {
+	project, err := u.project(ctx)
+	if err != nil {
+		return nil
 	}
-	return u.project(ctx)
+	return project
 }
 
 // redefines reports whether the draft defines services otherwise than the file on

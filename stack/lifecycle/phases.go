@@ -74,7 +74,7 @@ func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error
 		_, err := r.mine(stack.PhaseStage)
 		return "staged before", err
 	}
-	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Bake: r.opts.Bake, Compromised: r.opts.Compromised}
+	open := stack.Rotation{CAs: r.opts.CAs, Phase: stack.PhaseStage, Started: r.Now().UTC(), Bake: &r.opts.Bake, Compromised: r.opts.Compromised}
 	if err := r.change(ctx, say, begin(open, r.opts.Wanted)); err != nil {
 		return "", err
 	}

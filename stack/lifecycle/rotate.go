@@ -103,7 +103,9 @@ func Rotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error) {
 	r := &rotation{Deps: d, opts: opts, prior: p}
 	finished, err := r.finish(ctx, containers)
 	if err != nil {
-		out.Finished = finished
+		if finished != nil {
+			out.Result = *finished // as far as it came
+		}
 		return out, err
 	}
 	if finished != nil {

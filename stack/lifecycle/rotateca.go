@@ -83,8 +83,12 @@ func (r *caRotation) check(ctx context.Context) error {
 		return nil
 	}
 	before := &rotation{Deps: r.Deps, opts: r.opts, prior: r.prior}
-	r.out.Finished, err = before.finish(ctx, containers)
-	r.prior = before.prior
+	finished, err := before.finish(ctx, containers)
+	if r.prior = before.prior; err == nil {
+		r.out.Finished = finished
+	} else if finished != nil {
+		r.out.Result = *finished // as far as it came
+	}
 	return err
 }
 
@@ -165,7 +169,7 @@ func (r *caRotation) phases(ctx context.Context) error {
 // how long to bake.
 func (r *caRotation) amend(ctx context.Context, open *stack.Rotation) error {
 	compromised := r.opts.Compromised && !open.Compromised
-	if !compromised && open.Bake == r.opts.Bake {
+	if !compromised && open.Bake != nil && *open.Bake == r.opts.Bake {
 		return nil
 	}
 	err := r.change(ctx, func(string) {}, func(dr *draft) error {
@@ -174,7 +178,7 @@ func (r *caRotation) amend(ctx context.Context, open *stack.Rotation) error {
 		}
 		dr.mayAge = noLeaf
 		dr.rotation.Compromised = open.Compromised || compromised
-		dr.rotation.Bake = r.opts.Bake
+		dr.rotation.Bake = &r.opts.Bake
 		return nil
 	})
 	if err == nil {

@@ -223,8 +223,8 @@ func TestReplaceCARecordsBake(t *testing.T) {
 			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseStage})
 		}
 		out := mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: bake, PauseAfter: phase})
-		if out.Open.Bake != bake {
-			t.Errorf("at %s: %v is recorded, want %v", phase, out.Open.Bake, bake)
+		if *out.Open.Bake != bake {
+			t.Errorf("at %s: %v is recorded, want %v", phase, *out.Open.Bake, bake)
 		}
 		mustRotate(t, d, lifecycle.RotateOptions{Abort: true})
 	}
