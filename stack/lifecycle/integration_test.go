@@ -38,7 +38,11 @@ func realDeps(t *testing.T) (lifecycle.Deps, stack.Config) {
 	d := local.Deps(filepath.Join(t.TempDir(), ".certyard", name))
 	d.Engine, d.Bundle = engine, compose.Bundle{Dir: daemons}
 	d.Password = func(stack.UserSpec) (string, error) { return "chosen password", nil }
-	d.Observe = func(p lifecycle.Progress) { t.Logf("%s %s %s", p.Step, p.State, p.Detail) }
+	d.Observe = func(p lifecycle.Progress) {
+		if p.State != lifecycle.Running || testing.Verbose() { // each layer and file would hide what failed
+			t.Logf("%s %s %s", p.Step, p.State, p.Detail)
+		}
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			var logs bytes.Buffer

@@ -263,6 +263,11 @@ func stops(t *testing.T, what string, d lifecycle.Deps, serve stack.Serve, want 
 		out, err := lifecycle.Rotate(t.Context(), d, opts)
 		if !want(err) || out.Open != nil || out.RolledBack {
 			t.Errorf("%s, %+v: %v", what, opts, err)
+			if e, ok := errors.AsType[*lifecycle.NotSoundError](err); ok {
+				for _, c := range e.Report.Failed() {
+					t.Logf("%s: %s: %s %s", c.Hop, c.Title, c.Reason, c.Error)
+				}
+			}
 		}
 	}
 	if snapshot(t, d.Store.Root()) != files {

@@ -2,9 +2,11 @@ package smoke
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -75,6 +77,36 @@ func TestReadyWaitsForTheStorage(t *testing.T) {
 	}
 	if asked.Load() != 3 {
 		t.Errorf("asked %d times, want 3", asked.Load())
+	}
+}
+
+// TestReadyWaitsForTheTarget: a front, as the edge, ends the handshake and closes
+// while what is behind it is down. Go's client has several words for that, and which
+// one comes depends on when it learns of it.
+func TestReadyWaitsForTheTarget(t *testing.T) {
+	for name, pause := range map[string]time.Duration{"at once": 0, "later": 100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t)
+			y.start()
+			var shut atomic.Int32
+			down := serveRaw(t, func(conn net.Conn) {
+				c := tls.Server(conn, y.registryConfig)
+				if c.Handshake() == nil {
+					shut.Add(1)
+				}
+				c.Close()
+			})
+			registry := newRegistryProbes(y.options)
+			connected := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { time.Sleep(pause) }}
+			err := registry.up(httptrace.WithClientTrace(t.Context(), connected), down)
+			if err == nil || reasonOf(err) != stack.ReasonUnreachable {
+				t.Errorf("got %v (%s), want %s", err, reasonOf(err), stack.ReasonUnreachable)
+			}
+			if shut.Load() == 0 {
+				t.Error("no handshake was made")
+			}
+		})
 	}
 }
 

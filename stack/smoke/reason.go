@@ -125,8 +125,14 @@ func silent(err error) bool {
 // closed reports whether the peer closed the connection without a word.
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		err != nil && strings.Contains(err.Error(), closedIdle)
 }
+
+// closedIdle is how net/http calls it, in an error without an exported name, when
+// the peer closes after the handshake and before the request is on its way, as the
+// edge does while its target is down.
+const closedIdle = "http: server closed idle connection"
 
 // solveReasons finds the reason in what a solve fails with. The daemon talks
 // to the registry in another process, and only text comes back from there. The
