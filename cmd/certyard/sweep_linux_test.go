@@ -178,6 +178,9 @@ func (s *sweep) row(t *testing.T, d disturbance, points []int) {
 		if what == "" {
 			break
 		}
+		if r.points%25 == 0 { // a row takes up to half an hour
+			t.Logf("%d of about %d points, %d wrong, %.0f s", r.points, s.counts[d.kind], r.wrong, time.Since(began).Seconds())
+		}
 	}
 	if d.undo && r.undone == 0 {
 		t.Error("nothing was taken back at any point")
