@@ -57,7 +57,7 @@ func ParseBuildkitd(file string, data []byte, flags BuildkitdFlags) Buildkitd {
 		found[f.Rule] = append(found[f.Rule], f)
 	}
 	tried := 0
-	for _, row := range buildkitdTable() {
+	for _, row := range buildkitdTable {
 		if row.judge != nil && b.Decoded {
 			found[row.ID] = row.judge(&b)
 		}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,9 +53,21 @@ func TestBuildkitdRules(t *testing.T) {
 			checkSource(t, r.ID, dir, built, strings.TrimSpace(part))
 		}
 	}
-	lint.BuildkitdRules()[1].Needs[0] = "changed"
-	if lint.BuildkitdRules()[1].Needs[0] == "changed" {
-		t.Error("the table is shared")
+}
+
+// TestRulesAreCopies: what a caller does with the rules changes no table.
+func TestRulesAreCopies(t *testing.T) {
+	for name, rules := range map[string]func() []lint.Rule{"buildkitd": lint.BuildkitdRules, "registry": lint.RegistryRules, "certs": lint.CertRules} {
+		tried := 0
+		for _, r := range rules() {
+			if len(r.Needs) > 0 {
+				r.Needs[0] = "changed"
+				tried++
+			}
+		}
+		if changed := func(r lint.Rule) bool { return slices.Contains(r.Needs, "changed") }; tried == 0 || slices.ContainsFunc(rules(), changed) {
+			t.Errorf("%s: the table is shared, of %d rules with needs", name, tried)
+		}
 	}
 }
 

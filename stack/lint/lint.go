@@ -24,6 +24,12 @@ type Rule struct {
 	Source   string   `json:"source"`          // where the fact comes from, as "P1"
 }
 
+// own returns the rule with a list of its own, for callers that add to it.
+func (r Rule) own() Rule {
+	r.Needs = slices.Clone(r.Needs)
+	return r
+}
+
 // Subject says which daemon a finding is about.
 type Subject string
 

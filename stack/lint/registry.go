@@ -66,7 +66,7 @@ func ParseRegistry(file string, data []byte, env map[string]string) RegistryConf
 		sortFindings(r.Findings)
 		return r
 	}
-	for _, rule := range registryRules() {
+	for _, rule := range registryRules {
 		if rule.check != nil {
 			rule.check(&r, func(path, problem, mend string, edits ...Edit) {
 				r.add(rule.ID, path, problem, mend, edits...)
