@@ -49,9 +49,9 @@ type Material struct {
 // the plan are ignored.
 //
 // Where no step can help without replacing a key or a CA, Diff returns all
-// the reasons joined and no steps: *[PlanError], *[CAError], *[CAExpiredError],
-// *[ConstraintError], *[ForeignError], *[KeyTypeError], *[MismatchError],
-// *[MissingError], *[OfflineError].
+// the reasons joined and no steps: *[PlanError], *[CAError], *[CAEarlyError],
+// *[CAExpiredError], *[ConstraintError], *[ForeignError], *[KeyTypeError],
+// *[MismatchError], *[MissingError], *[OfflineError].
 func Diff(plan Plan, have Material, now time.Time) ([]Step, error) {
 	if err := errors.Join(plan.problems()...); err != nil {
 		return nil, err

@@ -70,6 +70,17 @@ func (e *CAExpiredError) Error() string {
 	return fmt.Sprintf("CA %s has expired on %s (it is %s)", e.Generation, date(e.NotAfter), date(e.Now))
 }
 
+// CAEarlyError says that by the clock here the CA is not valid yet, so that nobody
+// who looks at this clock accepts what it signs.
+type CAEarlyError struct {
+	Generation     string
+	NotBefore, Now time.Time
+}
+
+func (e *CAEarlyError) Error() string {
+	return fmt.Sprintf("CA %s is not valid before %s (it is %s)", e.Generation, date(e.NotBefore), date(e.Now))
+}
+
 // CAError says why a certificate cannot serve as the CA.
 type CAError struct {
 	Generation string

@@ -28,7 +28,7 @@ func caProblems(ca *KeyPair, roles []Role, now time.Time) []error {
 		add(why)
 	}
 	if now.Before(ca.Cert.NotBefore) {
-		add("is not valid before " + date(ca.Cert.NotBefore) + " (it is " + date(now) + ")")
+		errs = append(errs, &CAEarlyError{Generation(ca.Cert), ca.Cert.NotBefore, now})
 	}
 	for _, cert := range ca.Certs() {
 		if now.After(cert.NotAfter) {

@@ -31,8 +31,8 @@ type State struct {
 	// CAGenerations counts the CAs of the servers that there were, by name; 0
 	// stands for the first. Clients.Generation has that of the client CA.
 	CAGenerations map[string]int `json:"ca_generations,omitempty"`
-	// Unproven is set by a rotation with what it writes, until that has passed
-	// the proof.
+	// Unproven is set by a rotation with what it writes, and where the CAs before
+	// are put in force again, until that has passed the proof.
 	Unproven bool `json:"unproven,omitempty"`
 }
 

@@ -29,6 +29,7 @@ type app struct {
 	passphraseFile string
 	caKeysSet      bool // the config or a flag says pki.ca_keys
 	passphraseFD   *int
+	passphraseLine []byte          // that was read of it, or typed
 	interrupted    <-chan struct{} // ends what waits for a person, or for a pipe
 }
 

@@ -40,8 +40,9 @@ func isConfigError(err error) bool {
 	var leaf *lifecycle.LeafNameError
 	var rotated *lifecycle.UserError
 	var ca *lifecycle.CANameError
+	var root *lifecycle.RootTrustedError
 	var lock *lockFileError
-	return errors.As(err, &lock) || errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &ca) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
+	return errors.As(err, &root) || errors.As(err, &lock) || errors.As(err, &leaf) || errors.As(err, &rotated) || errors.As(err, &ca) || errors.As(err, &front) || errors.As(err, &client) || errors.As(err, &config) || errors.As(err, &user) || errors.As(err, &password) || errors.As(err, &source)
 }
 
 // fail prints an error with its hints and returns the exit status.
@@ -234,6 +235,9 @@ func usageHints() []hintFor {
 // would be foreign to the next one.
 const newCA = `to start over with a new CA: "certyard down --purge", then "certyard up", and give client/ca.pem to every client`
 
+// earlyCA is for a CA that is not valid yet: rarely its fault.
+const earlyCA = "most likely the clock here is behind: set it, and run this again; nothing was changed"
+
 func pkiHints() []hintFor {
 	return []hintFor{
 		on(givenCAHints),
@@ -259,6 +263,7 @@ func pkiHints() []hintFor {
 			}
 			return []string{fmt.Sprintf("restore %s from a backup, or remove it and its other half (copy them first); nothing was changed", e.File)}
 		}),
+		always[*pki.CAEarlyError](earlyCA, "if it is right, the CA was made while a clock was ahead: "+newCA),
 		always[*pki.CAExpiredError]("an expired CA cannot sign, and nothing was changed", newCA),
 		always[*pki.ConstraintError]("the CA may not sign these names, and its constraints cannot be widened: leave the names out of hosts; nothing was changed",
 			`or "certyard rotate --ca --yes" makes a CA that may, for a stack that runs; then "certyard up" gives the servers the names`),
@@ -284,6 +289,9 @@ func givenCAHints(e *lifecycle.GivenCAError) []string {
 	files := "pki.ca_cert (" + e.CertFile + ")"
 	if e.KeyFile != "" {
 		files += " and pki.ca_key (" + e.KeyFile + ")"
+	}
+	if _, early := errors.AsType[*pki.CAEarlyError](e); early {
+		return []string{earlyCA}
 	}
 	narrow, ok := errors.AsType[*pki.ConstraintError](e)
 	if !ok {
@@ -482,6 +490,7 @@ func (a *app) rotationHints() []hintFor {
 			}
 			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
 		}),
+		always[*lifecycle.RootTrustedError](`"certyard rotate --ca --compromised --yes" replaces the root as well; nothing was changed`),
 		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
 		always[*lifecycle.PastError](fmt.Sprintf(`"certyard rotate%s --yes" finishes it; another replacement makes another CA`, caFlags(a.open))),
 		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),

@@ -52,6 +52,7 @@ var advised = []struct {
 	{"pki.MismatchError", &pki.MismatchError{Name: "client"}, "restore it; nothing"},
 	{"pki.ParseError", &pki.ParseError{Name: "CA", File: "ca.crt", Err: errors.New("no PEM")}, "down --purge"},
 	{"pki.ParseError", &pki.ParseError{Name: "client leaf", File: "cert.pem", Err: errors.New("no PEM")}, "its other half"},
+	{"pki.CAEarlyError", &pki.CAEarlyError{Generation: "G1"}, "most likely the clock here is behind"},
 	{"pki.CAExpiredError", &pki.CAExpiredError{Generation: "G1"}, "down --purge"},
 	{"pki.CAError", &pki.CAError{Generation: "G1", Problem: "is not a CA"}, "down --purge"},
 	{"pki.ConstraintError", &pki.ConstraintError{CA: "G1", Leaf: "registry"}, "out of hosts"},
@@ -61,6 +62,7 @@ var advised = []struct {
 	{"pki.KeyTypeError", &pki.KeyTypeError{Name: "client leaf"}, "remove the pair (copy it first)"},
 
 	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{CertFile: "root.pem", KeyFile: "root.key", Err: &pki.CAError{}}, "pki.ca_cert (root.pem) and pki.ca_key (root.key)"},
+	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.CAEarlyError{}}, "most likely the clock here is behind"},
 	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.ConstraintError{Names: []string{"registry", "x-buildkit-1", "::1"}}}, "needs registry, x-buildkit-1, ::1: name a CA"},
 	{"stack/lifecycle.GivenCAError", &lifecycle.GivenCAError{Err: &pki.ConstraintError{Names: []string{"build.lan"}}}, "leave build.lan out of hosts"},
 	{"pki.UnsignedError", &pki.UnsignedError{Leaf: "registry server leaf", Why: "there is none"}, "pki csr"},
@@ -145,6 +147,7 @@ var advised = []struct {
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/previous/ca.key", Phase: stack.PhaseSwitch}, "goes on to the new CA without it"},
 	{"stack/lifecycle.EndedError", &lifecycle.EndedError{}, "finishes the replacement"},
 	{"stack/lifecycle.PastPhaseError", &lifecycle.PastPhaseError{}, "a later phase"},
+	{"stack/lifecycle.RootTrustedError", &lifecycle.RootTrustedError{}, "--ca --compromised"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAIssuing}, "--ca replaces"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAName}, "--client-ca"},
 	{"stack/lifecycle.NotRunningError", &lifecycle.NotRunningError{}, "certyard up"},

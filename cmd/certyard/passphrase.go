@@ -37,18 +37,26 @@ func (e *passphraseError) Error() string { return e.why }
 // being read whole.
 const maxPassphrase = 4096
 
-// passphrase is lifecycle's Passphrase: from a descriptor, a file, or a person.
-func (a *app) passphrase(spec stack.PKISpec, twice bool) ([]byte, error) {
+// passphrase is lifecycle's Passphrase: from a descriptor, a file, or a person. Of
+// a descriptor there is one line, and a person is asked once: a command that needs
+// it again gets the same.
+func (a *app) passphrase(spec stack.PKISpec, twice bool) (line []byte, err error) {
 	switch {
+	case a.passphraseLine != nil:
+		return a.passphraseLine, nil
 	case a.passphraseFD != nil:
-		return a.passphraseFrom(*a.passphraseFD)
+		line, err = a.passphraseFrom(*a.passphraseFD)
 	case a.passphraseFile != "":
 		return a.passphraseOf(a.passphraseFile)
 	case spec.PassphraseFile != "":
 		return a.passphraseOf(spec.PassphraseFile)
 	default:
-		return a.promptPassphrase(twice)
+		line, err = a.promptPassphrase(twice)
 	}
+	if err == nil {
+		a.passphraseLine = line
+	}
+	return line, err
 }
 
 // passphraseFrom reads one line of a file descriptor. It does not ask whether

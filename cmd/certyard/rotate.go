@@ -52,7 +52,7 @@ old CA back.`,
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "replace CAs, instead of printing what would be done"},
 			&cli.StringFlag{Name: "wait-idle", Value: "10m", Usage: "wait `TIME` for running builds, where a daemon has to be started again"},
 			&cli.BoolFlag{Name: "force", Usage: "do not wait for builds"},
-			&cli.DurationFlag{Name: "ready", Usage: "wait so long for the daemons to answer", Value: time.Minute}),
+			readyFlag()),
 		// What is wrong with the command line is a line of JSON already.
 		Before: func(*cli.Context) error {
 			a.eventLines = true
@@ -161,19 +161,20 @@ func (a *app) rotateEnded(out lifecycle.Rotated, err error) error {
 	}
 	defer a.ending(out.Ending)
 	unsound, isUnsound := errors.AsType[*lifecycle.NotSoundError](err)
+	_, down := errors.AsType[*lifecycle.NotReadyError](err)
+	_, stuck := errors.AsType[*lifecycle.PutBackError](err)
+	if out.RolledBack && err != nil {
+		a.ui.linef("what was there before is in place again, and proven; what went wrong:")
+	}
 	switch {
 	case err == nil:
 		return a.rotated(out)
 	case isUnsound:
 		out.Report = &unsound.Report
-	case out.RolledBack:
-		a.ui.linef("what was there before is in place again, and proven; what went wrong:")
-		if _, down := errors.AsType[*lifecycle.NotReadyError](err); down {
-			return &notOKError{err} // it was looked at, and did not pass
-		}
-		return err
-	case out.Report == nil || out.Report.OK():
-		return err
+	case down && (out.RolledBack || stuck):
+		return &notOKError{err} // it was looked at, and did not pass
+	case out.RolledBack, errors.Is(err, context.Canceled), out.Report == nil, out.Report.OK():
+		return err // a proof that was interrupted says nothing
 	}
 	a.ui.report(*out.Report)
 	a.ui.failures(*out.Report, a.checkHints(*out.Report))
@@ -299,7 +300,7 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 		return a.printJSON(out)
 	}
 	defer a.ending(out.Ending)
-	if !out.Due {
+	if len(out.Plan) == 0 {
 		a.ui.linef("nothing is due")
 		return nil
 	}
@@ -307,8 +308,12 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 	for _, s := range out.Plan {
 		a.ui.linef("  %-9s %-30s %s", s.Action, s.Object, s.Cause)
 	}
+	when := ", once nobody builds"
+	if opts.Force {
+		when = ", whoever builds"
+	}
 	for _, s := range out.Restarts {
-		a.ui.linef("  %-9s %-30s %s, once nobody builds", s.Action, s.Object, s.Cause)
+		a.ui.linef("  %-9s %-30s %s%s", s.Action, s.Object, s.Cause, when)
 	}
 	if len(out.Restarts) == 0 {
 		a.ui.linef("  nothing is started again")

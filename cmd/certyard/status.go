@@ -16,7 +16,7 @@ func (a *app) statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show certificates, files and containers, without touching them",
 		Description: `Exits with 3 when a certificate is due, a file is not as written, a container
-does not run, or the replacement of a CA is open. It dials nothing:
+does not run, or a rotation is open or was interrupted. It dials nothing:
 "certyard smoke" does.`,
 		Action: func(c *cli.Context) error {
 			s, err := a.status(c.Context)
@@ -72,6 +72,9 @@ func (a *app) printStatus(s lifecycle.Status) {
 	if r := s.Rotation; r != nil {
 		a.ui.linef("  %-13s replacement of the CA since %s, at %s", "open", r.Started.Local().Format("2006-01-02 15:04"), r.Phase)
 	}
+	if s.Unproven {
+		a.ui.linef("  %-13s what a rotation has written is not proven yet", "open")
+	}
 	if len(s.Changed) > 0 {
 		a.ui.linef("  %-13s %s", "changed", strings.Join(s.Changed, ", "))
 	}
@@ -80,9 +83,24 @@ func (a *app) printStatus(s lifecycle.Status) {
 	}
 	a.rotationOpen(s.Rotation)
 	a.ending(s.Ending)
-	if !s.Well() {
-		a.ui.linef("certyard: hint: %s", a.here([]string{`"certyard up" issues what is due, writes what changed and starts what does not run`})[0])
+	for _, hint := range a.here(statusHints(s)) {
+		a.ui.linef("certyard: hint: %s", hint)
 	}
+}
+
+// statusHints say what mends what status shows, but for the CAs.
+func statusHints(s lifecycle.Status) (hints []string) {
+	if s.Unproven {
+		hints = append(hints, `if no rotation runs now, one was interrupted: "certyard rotate" finishes it, and proves it`)
+	}
+	switch {
+	case s.Well():
+	case s.Renews():
+		hints = append(hints, `"certyard rotate" renews what is due, and starts nothing again while somebody builds`)
+	default:
+		hints = append(hints, `"certyard up" issues what is due, writes what changed and starts what does not run`)
+	}
+	return hints
 }
 
 func containerLine(c lifecycle.ContainerStatus) string {

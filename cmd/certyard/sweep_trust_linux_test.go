@@ -167,7 +167,7 @@ func (s *sweep) undisturbed() (disturbed, []string) {
 		}
 	}, s.words(s.args)...)
 	for _, phase := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand, stack.PhaseSwitch, stack.PhaseContract} {
-		if s.open && !slices.Contains(s.phases[kindPlace], phase) {
+		if s.open && s.first == nil && !slices.Contains(s.phases[kindPlace], phase) {
 			wrong = append(wrong, fmt.Sprintf("it was never seen at phase %s", phase))
 		}
 	}

@@ -156,7 +156,7 @@ below your directory for caches, whatever --dir says. What is left by one
 that was killed, the next one removes, or "certyard prune".`,
 		ArgsUsage: "[--ephemeral -- COMMAND...]",
 		Flags: append(slices.Concat(specFlags(), a.passphraseFlags(), lockedFlags()),
-			&cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer"},
+			readyFlag(),
 			&cli.BoolFlag{Name: "quick", Usage: "prove nothing, and end when the daemons answer over TLS"},
 			&cli.BoolFlag{Name: "ephemeral", Usage: "run COMMAND with a stack that ends with it"}),
 		Action: func(c *cli.Context) error {
@@ -191,6 +191,15 @@ that was killed, the next one removes, or "certyard prune".`,
 			return a.result(res)
 		},
 	}
+}
+
+func readyFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "ready", Value: time.Minute, Usage: "wait `TIME` for the daemons to answer", Action: func(_ *cli.Context, d time.Duration) error {
+		if d <= 0 {
+			return usagef("--ready %s: want more than 0", d)
+		}
+		return nil
+	}}
 }
 
 func (a *app) heading(name string, d lifecycle.Deps) {

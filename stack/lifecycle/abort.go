@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -92,6 +93,29 @@ func (r *caRotation) abort(ctx context.Context) error {
 	}
 	if broken != nil && !broken.OK() {
 		r.out.Report = broken // what went wrong, and not how it is now
+	}
+	return err
+}
+
+// backAlready reports whether the old CAs are in force again by the record, and what
+// an earlier run has written with that was not proven.
+func (r *caRotation) backAlready() bool {
+	return r.opts.Abort && r.prior.rotation() == nil && r.prior.state.Unproven
+}
+
+// finishBack has the daemons follow what such a run has written, and proves it.
+func (r *caRotation) finishBack(ctx context.Context) error {
+	containers, err := r.Engine.Containers(ctx, r.prior.state.Spec.Name)
+	if err != nil {
+		return err
+	}
+	finished, err := (&rotation{Deps: r.Deps, opts: r.opts, prior: r.prior}).finish(ctx, containers)
+	if finished == nil {
+		return cmp.Or[error](err, &NoRotationError{})
+	}
+	r.out.Result, r.out.Plan = *finished, []PlannedStep{}
+	if err == nil {
+		r.out.Finished = finished
 	}
 	return err
 }

@@ -53,6 +53,7 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		return err
 	}
 	dr.unbar()
+	keys := dr.caKeys(d)
 	if open := dr.prior.rotation(); open != nil && (dr.replaceClientCA != "" || dr.otherCAs()) {
 		return &OpenRotationError{Rotation: *open}
 	}
@@ -78,7 +79,6 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if dr.steps, err = pki.Diff(dr.plan, have, d.Now()); err != nil {
 		return ofGiven(dr.spec.PKI, dr.explained(err, have))
 	}
-	keys := dr.caKeys(d)
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {
 		return err
 	}

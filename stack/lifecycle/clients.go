@@ -94,8 +94,8 @@ func parsedCA(p prior, name string) *pki.KeyPair {
 	return parsed(pair)
 }
 
-// changeFiles makes a draft of the recorded stack, lets change change it, and
-// writes its files. No container is touched.
+// changeFiles makes a draft of the recorded stack, with the passwords that it has,
+// lets change change it, and writes its files. No container is touched.
 func (d Deps) changeFiles(ctx context.Context, change func(*draft) error) (Result, error) {
 	// Locking would make the directory of a stack that there is not.
 	if !d.Store.Exists() {
@@ -110,7 +110,10 @@ func (d Deps) changeFiles(ctx context.Context, change func(*draft) error) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	return d.initLocked(ctx, p.state.Spec, newResult(d, p.state.Spec), change)
+	return d.initLocked(ctx, p.state.Spec, newResult(d, p.state.Spec), func(dr *draft) error {
+		dr.keepsChosen = true
+		return change(dr)
+	})
 }
 
 // ListClients returns the clients that were added, by name.
@@ -186,7 +189,7 @@ func RemoveClients(ctx context.Context, d Deps, names []string, restart bool) (R
 	if len(containers) == 0 {
 		return d.changeFiles(ctx, remove)
 	}
-	return Up(ctx, d, p.state.Spec, UpOptions{keepImages: true, change: func(dr *draft) error {
+	return Up(ctx, d, p.state.Spec, UpOptions{asRecorded: true, change: func(dr *draft) error {
 		if err := unchanged(dr, p.state.Spec); err != nil {
 			return err
 		}

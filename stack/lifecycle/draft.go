@@ -56,8 +56,11 @@ type draft struct {
 	exchanged *pki.Material // what this draft takes out of force
 	staged    []pki.Step    // what it makes for later
 	wanted    *stack.Spec   // whose names that may sign; nil: spec
-	// unproven marks what is written as not proven yet.
+	// unproven marks what is written as not proven yet, where no open replacement
+	// of CAs says so.
 	unproven bool
+	// keepsChosen has passwords that were chosen stay as they were read last.
+	keepsChosen bool
 	// newPasswords are the users whose generated password is replaced.
 	newPasswords []string
 	// barred are the clients that are removed without a new client CA, for
@@ -102,7 +105,8 @@ func (d Deps) choosePorts(spec stack.Spec, before *stack.State) (stack.Spec, err
 }
 
 // passwords settles each user's password and the htpasswd file. A generated
-// password stays what it was; a given one is read anew.
+// password stays what it was; a chosen one is read anew, unless that is not what
+// this draft is about.
 func (dr *draft) passwords(d Deps) error {
 	dr.secrets = stack.Secrets{HTTPSecret: dr.prior.secrets.HTTPSecret, Passwords: map[string]string{}}
 	var users []htpasswd.User
@@ -112,7 +116,9 @@ func (dr *draft) passwords(d Deps) error {
 		switch {
 		case !u.Generated():
 			cost = htpasswd.CostChosen
-			password, err = d.Password(u)
+			if !dr.keepsChosen || password == "" || dr.prior.generated(u.Name) {
+				password, err = d.Password(u)
+			}
 		case password == "" || !dr.prior.generated(u.Name) || slices.Contains(dr.newPasswords, u.Name):
 			password, err = htpasswd.Generate(d.Rand)
 		}

@@ -28,8 +28,12 @@ func (r *rotation) finish(ctx context.Context, containers []compose.Container) (
 	if err != nil || !behind {
 		return nil, err
 	}
-	spec := r.prior.state.Spec
-	res, err := Up(ctx, r.Deps, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) error {
+	spec, gentle := r.prior.state.Spec, r.opts.gentle()
+	if gentle != nil {
+		// The files may have gone back to a CA by which the builder is unknown.
+		gentle.blind = r.prior.state.Unproven
+	}
+	res, err := Up(ctx, r.Deps, spec, UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
 		dr.mayAge = noLeaf // what is due is proven before it is replaced
 		return unchanged(dr, spec)
 	}})

@@ -21,8 +21,8 @@ import (
 type gentle struct {
 	limit time.Duration
 	// anyway has the run go on when the time is over, or when the builder cannot
-	// be asked: what does not hold must not last.
-	anyway bool
+	// be asked: what does not hold must not last. blind is the latter alone.
+	anyway, blind bool
 }
 
 // certain returns how what went wrong is taken back.
@@ -74,7 +74,7 @@ func (u *upRun) calm(ctx context.Context) error {
 // can be read: the draft writes another one, and what is wrong with an override is
 // said when that is loaded with it.
 func (u *upRun) written(ctx context.Context) *types.Project {
-	project, err := u.project(ctx)
+	project, err := u.project(ctx, u.draft.spec.Name)
 	if err != nil {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (u *upRun) stopIdle(ctx context.Context, project *types.Project) (stopped b
 		return false, err
 	}
 	if builds && len(u.asking.Builder.Endpoints) > 0 {
-		return true, u.stopBuilder(ctx, restarts)
+		return u.stopBuilder(ctx, restarts)
 	}
 	return true, u.Engine.Stop(ctx, u.draft.spec.Name, restarts)
 }
@@ -148,21 +148,25 @@ const (
 // client (facts, A3). So it is frozen as soon as nobody builds. If a build had
 // begun before that, it goes on, and is waited for; if not, none can begin any
 // more, and it is killed as it is. Its data are those of transactions, and nobody
-// is in one.
-func (u *upRun) stopBuilder(ctx context.Context, restarts []string) error {
-	return u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
+// is in one. As with stopIdle, some may be stopped also with an error.
+func (u *upRun) stopBuilder(ctx context.Context, restarts []string) (stopped bool, err error) {
+	err = u.idleStep(ctx, func(waiting context.Context, say func([]smoke.Build)) error {
 		for {
 			idle, err := u.Prover.WatchIdle(waiting, u.asking, say)
 			if err != nil {
 				return err
 			}
-			stopped, err := u.freezeAndKill(ctx, idle, restarts)
+			stopped, err = u.freezeAndKill(ctx, idle, restarts)
 			idle.Close()
 			if err != nil || stopped {
 				return err
 			}
 		}
-	}, func() error { return u.stopAnyway(context.WithoutCancel(ctx), restarts) })
+	}, func() error {
+		stopped = true
+		return u.stopAnyway(context.WithoutCancel(ctx), restarts)
+	})
+	return stopped, err
 }
 
 // stopAnyway stops the builder, whatever it does, and then the others.
@@ -178,26 +182,28 @@ func withoutBuilder(services []string) []string {
 	return slices.DeleteFunc(slices.Clone(services), func(s string) bool { return s == stack.Builder })
 }
 
-// freezeAndKill reports whether the builder and the others are stopped; if not, all
-// of them run as before.
+// freezeAndKill reports whether the builder and the others are stopped, or with an
+// error some of them; if not, all of them run as before.
 func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []string) (bool, error) {
 	project := u.draft.spec.Name
 	if !idle.Still(answering) {
 		return false, nil
 	}
-	// However this ends, it must not stay frozen: the engine may freeze it though
-	// the request for it was given up.
+	// However this ends, it must not stay frozen. The engine would go on to freeze
+	// it where the request for it is given up, with nobody left to thaw it.
 	always := context.WithoutCancel(ctx)
-	if err := u.Engine.Freeze(ctx, project, stack.Builder); err != nil {
-		thawed := u.Engine.Thaw(always, project, stack.Builder)
-		if ctx.Err() != nil || thawed != nil {
+	if err := u.Engine.Freeze(always, project, stack.Builder); err != nil {
+		if thawed := u.Engine.Thaw(always, project, stack.Builder); thawed != nil {
 			return false, errors.Join(err, thawed)
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
 		}
 		// An engine that cannot: what begins now may be broken off.
 		return true, u.stopAnyway(always, restarts)
 	}
-	if !idle.Still(settling) {
-		return false, u.Engine.Thaw(always, project, stack.Builder)
+	if ctx.Err() != nil || !idle.Still(settling) {
+		return false, errors.Join(ctx.Err(), u.Engine.Thaw(always, project, stack.Builder))
 	}
 	var both errgroup.Group // it is frozen, so it needs the others no more
 	both.Go(func() error {
@@ -208,8 +214,7 @@ func (u *upRun) freezeAndKill(ctx context.Context, idle *smoke.Idle, restarts []
 		return err
 	})
 	both.Go(func() error { return u.Engine.Stop(always, project, withoutBuilder(restarts)) })
-	err := both.Wait()
-	return err == nil, err
+	return true, both.Wait()
 }
 
 // idle waits until nobody builds. Without a way to ask the builder it does not
@@ -248,7 +253,7 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 			return "nobody builds", nil
 		case ctx.Err() != nil:
 			return "", ctx.Err()
-		case u.gentle.anyway:
+		case u.gentle.anyway, u.gentle.blind && len(last) == 0:
 			return "not waited any longer", anyway()
 		case len(last) > 0 && errors.Is(waiting.Err(), context.DeadlineExceeded):
 			return "", &BusyError{Builds: last, Waited: u.Now().Sub(start)}

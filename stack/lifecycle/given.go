@@ -40,7 +40,7 @@ func ofGiven(spec stack.PKISpec, err error) error {
 // aboutCA reports whether a problem is one of the root, or of what it may sign.
 func aboutCA(err error) bool {
 	switch e := err.(type) {
-	case *pki.CAError, *pki.CAExpiredError, *pki.ConstraintError:
+	case *pki.CAError, *pki.CAEarlyError, *pki.CAExpiredError, *pki.ConstraintError:
 		return true
 	case *pki.MismatchError:
 		return e.Name == pki.TitleOfCA(pki.CAName)

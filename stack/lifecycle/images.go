@@ -110,7 +110,7 @@ func (u *upRun) exact(service string) string {
 	if u.locked != nil {
 		return u.locked.Services.Of(service).Exact()
 	}
-	if before := u.draft.prior.state; u.keepImages && before != nil && pinned(before.Facts, u.wanted, service) {
+	if before := u.draft.prior.state; u.asRecorded && before != nil && pinned(before.Facts, u.wanted, service) {
 		return usedImage(before.Facts, service)
 	}
 	return ""

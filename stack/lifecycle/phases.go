@@ -28,7 +28,7 @@ func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, e
 	if err := r.settle(ctx, r.prior); err != nil {
 		return "", err
 	}
-	held, err := r.prove(ctx, say)
+	held, err := r.proveTwice(ctx, say)
 	switch {
 	case err != nil:
 		return "", err
@@ -39,31 +39,26 @@ func (r *caRotation) preflight(ctx context.Context, say func(string)) (string, e
 	}
 }
 
-// prove proves the stack as it is recorded.
-func (r *caRotation) prove(ctx context.Context, say func(string)) (string, error) {
-	report, _, err := Smoke(ctx, r.inner(say))
+// proveTwice proves the stack as it is recorded, and once more what did not hold.
+// Nothing was changed just now, so that it may have been somebody else's moment: an
+// "up" at the same time, a machine that was busy.
+func (r *caRotation) proveTwice(ctx context.Context, say func(string)) (string, error) {
+	d := r.inner(say)
+	report, _, err := d.smoke(ctx, false)
+	if err == nil && !report.OK() {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(time.Second):
+			report, err = d.proveAlone(ctx, false)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
 	r.out.Report = &report
 	held, total := report.Held()
 	return fmt.Sprintf("%d of %d hold", held, total), nil
-}
-
-// proveTwice proves once more what did not hold. Nothing was changed just now, so
-// that it may have been somebody else's moment: an "up" at the same time, a
-// machine that was busy.
-func (r *caRotation) proveTwice(ctx context.Context, say func(string)) (string, error) {
-	held, err := r.prove(ctx, say)
-	if err != nil || !r.unsound() {
-		return held, err
-	}
-	select {
-	case <-ctx.Done():
-		return held, ctx.Err()
-	case <-time.After(time.Second):
-		return r.prove(ctx, say)
-	}
 }
 
 func (r *caRotation) stage(ctx context.Context, say func(string)) (string, error) {
@@ -117,7 +112,7 @@ func (r *caRotation) up(ctx context.Context, say func(string), change func(*draf
 	if r.failed {
 		gentle, d.Store = gentle.certain(), patient{r.Store}
 	}
-	res, err := Up(ctx, d, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
+	res, err := Up(ctx, d, spec, UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
 		if err := unchanged(dr, spec); err != nil {
 			return err
 		}

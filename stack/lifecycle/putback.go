@@ -24,7 +24,7 @@ func (r *rotation) putBack(ctx context.Context, before map[string][]byte) error 
 		return err
 	}
 	spec := r.prior.state.Spec
-	res, err := Up(ctx, d, spec, UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
+	res, err := Up(ctx, d, spec, UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: r.opts.gentle().certain(), change: func(dr *draft) error {
 		dr.mayAge = noLeaf // what was there, be it due
 		return unchanged(dr, spec)
 	}})

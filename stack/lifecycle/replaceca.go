@@ -85,6 +85,7 @@ func goBack(left *stack.Rotation) func(*draft) error {
 			return &OtherRunError{}
 		}
 		dr.back, dr.rotation, dr.mayAge = true, nil, noLeaf
+		dr.unproven = left.Phase != stack.PhaseStage // else no daemon has to follow
 		return dr.aside.lostKey
 	}
 }

@@ -3,10 +3,11 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
@@ -149,8 +150,23 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 			return Rotated{}, err
 		}
 	}
-	return (&rotation{Deps: d, opts: opts, prior: p}).plan(ctx, containers)
+	r := &rotation{Deps: d, opts: opts, prior: p}
+	if r.finishes, err = r.behind(containers); err != nil {
+		return Rotated{}, err
+	}
+	if len(containers) > 0 {
+		// What cannot be read is said when the rotation reads it.
+		r.project, _ = d.project(ctx, p.state.Spec.Name)
+	}
+	out, err := r.plan(ctx, containers)
+	if r.finishes {
+		out.Plan = slices.Insert(out.Plan, 0, finishing)
+	}
+	return out, err
 }
+
+// finishing is the step of a plan that stands for [rotation.finish].
+var finishing = PlannedStep{Action: "finish", Object: "what an earlier run had written", Cause: "it was interrupted before that was proven"}
 
 // rotation is one run of Rotate.
 type rotation struct {
@@ -158,6 +174,11 @@ type rotation struct {
 	opts  RotateOptions
 	prior prior
 	files []stack.File // that it writes
+
+	// Of a plan alone: whether what an earlier run had left is finished first, and
+	// what the containers are defined by now.
+	finishes bool
+	project  *types.Project
 }
 
 // plan finds out what is due, and which of the containers have to be started again
@@ -183,20 +204,29 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 	if out.Ending, err = ending(r.prior, r.Now()); err != nil {
 		return out, err
 	}
-	if r.Engine == nil || !out.Due {
-		return out, nil
+	if r.Engine != nil && (out.Due || r.finishes) {
+		out.Restarts = r.restarts(dr, containers)
 	}
-	for _, service := range spec.Serve.Services() {
+	return out, nil
+}
+
+// restarts returns the services that have to be started again for a draft.
+func (r *rotation) restarts(dr *draft, containers []compose.Container) []PlannedStep {
+	out := []PlannedStep{}
+	for _, service := range dr.spec.Serve.Services() {
 		step := planContainer(service, containers, render.MaterialOf(dr.spec, dr.facts, dr.files, service))
+		if step.Action != "recreate" && slices.ContainsFunc(containers, func(c compose.Container) bool { return c.Service == service && compose.Redefined(r.project, c) }) {
+			step.Action, step.Cause = "recreate", "compose.yaml or your override defines it otherwise than it was started"
+		}
 		if step.Action == "recreate" {
-			out.Restarts = append(out.Restarts, step)
+			out = append(out, step)
 		}
 	}
 	builder := func(s PlannedStep) bool { return s.Object == "container "+stack.Builder }
-	if len(out.Restarts) > 0 && !slices.ContainsFunc(out.Restarts, builder) && !r.opts.Force {
-		out.Restarts = append(out.Restarts, PlannedStep{Action: "restart", Object: "container " + stack.Builder, Cause: "no build can begin while the other one is away"})
+	if len(out) > 0 && !slices.ContainsFunc(out, builder) && !r.opts.Force {
+		out = append(out, PlannedStep{Action: "restart", Object: "container " + stack.Builder, Cause: "no build can begin while the other one is away"})
 	}
-	return out, nil
+	return out
 }
 
 // spec is the recorded one, with the names of hosts that are wanted now.
@@ -223,6 +253,10 @@ func (r *rotation) change(dr *draft) error {
 	if err := unchanged(dr, spec); err != nil {
 		return err
 	}
+	if dr.rotation != nil { // begun since this run looked
+		return &OpenRotationError{Rotation: *dr.rotation}
+	}
+	dr.keepsChosen = true
 	known := stack.Leaves(r.prior.clients())
 	for _, name := range r.opts.Leaves {
 		if !slices.Contains(known, name) {
@@ -270,6 +304,9 @@ func (r *rotation) preflight(ctx context.Context) (*stack.Report, error) {
 		return nil, err
 	}
 	report, _, err := r.smoke(ctx, true)
+	if err == nil && !report.OK() {
+		report, err = r.proveAlone(ctx, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +320,7 @@ func (r *rotation) preflight(ctx context.Context) (*stack.Report, error) {
 // hold.
 func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	var before map[string][]byte
-	res, err := Up(ctx, r.Deps, r.spec(), UpOptions{keepImages: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) (err error) {
+	res, err := Up(ctx, r.Deps, r.spec(), UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: r.opts.gentle(), change: func(dr *draft) (err error) {
 		if err := r.change(dr); err != nil {
 			return err
 		}
@@ -300,7 +337,7 @@ func (r *rotation) carryOut(ctx context.Context, out Rotated) (Rotated, error) {
 	}
 	failed := err
 	if err := r.putBack(context.WithoutCancel(ctx), before); err != nil {
-		return out, errors.Join(failed, fmt.Errorf("putting back what was there before: %w", err))
+		return out, errors.Join(failed, &PutBackError{What: "back what was there before", Err: err})
 	}
 	out.RolledBack = true
 	return out, failed

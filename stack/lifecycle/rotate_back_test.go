@@ -13,7 +13,6 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/compose/v5/pkg/api"
 
-	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -220,6 +219,9 @@ func TestRotateProvesWhatWasLeft(t *testing.T) {
 		if !stateOf(t, readAll(t, d)).Unproven {
 			t.Fatalf("%s: what was written is not marked", name)
 		}
+		if status, err := lifecycle.GetStatus(t.Context(), d, nil); err != nil || !status.Well() || status.OK() {
+			t.Errorf("%s: the status: well %v, OK %v, %v", name, status.Well(), status.OK(), err)
+		}
 		s.proofs, s.asked = []claims{proof}, nil
 		out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{})
 		e, unsound := errors.AsType[*lifecycle.NotSoundError](err)
@@ -327,66 +329,6 @@ func TestRotateWaitsForOtherDefinitions(t *testing.T) {
 		s.builds = nil
 		if _, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Clients: true}); err != nil {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// interrupting is an engine that ends a context at one of its calls.
-type interrupting struct {
-	*runningEngine
-	at     string
-	cancel context.CancelFunc
-	thawed []string
-}
-
-func (e *interrupting) Stop(ctx context.Context, project string, services []string) error {
-	if e.at == "stop" {
-		e.cancel()
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return e.runningEngine.Stop(ctx, project, services)
-}
-
-func (e *interrupting) Freeze(ctx context.Context, project, service string) error {
-	if e.at == "freeze" {
-		e.cancel()
-	}
-	return ctx.Err()
-}
-
-func (e *interrupting) Thaw(ctx context.Context, _, service string) error {
-	e.thawed = append(e.thawed, service)
-	return ctx.Err()
-}
-
-func (e *interrupting) Up(ctx context.Context, p *types.Project, o compose.UpOptions) (compose.UpResult, error) {
-	if err := ctx.Err(); err != nil {
-		return compose.UpResult{}, err
-	}
-	return e.runningEngine.Up(ctx, p, o)
-}
-
-// TestRotateInterrupted: an interruption leaves no daemon stopped and none frozen.
-func TestRotateInterrupted(t *testing.T) {
-	d := rotateDeps(t, claims(sound))
-	mustUp(t, d, stack.Config{Name: "quiet"})
-	for _, at := range []string{"freeze", "stop"} {
-		ctx, cancel := context.WithCancel(t.Context())
-		engine := &interrupting{runningEngine: d.Engine.(*runningEngine), at: at, cancel: cancel}
-		interrupted := d
-		interrupted.Engine = engine
-		engine.renewed, engine.killed = nil, nil
-		_, err := lifecycle.Rotate(ctx, interrupted, lifecycle.RotateOptions{Leaves: []string{"registry"}})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("at %s: %v", at, err)
-		}
-		if at == "freeze" && (!slices.Equal(engine.thawed, []string{"buildkit"}) || engine.killed != nil) {
-			t.Errorf("at %s: thawed %v, killed %v", at, engine.thawed, engine.killed)
-		}
-		if at == "stop" && !slices.Contains(engine.renewed, "registry") {
-			t.Errorf("at %s: started again: %v", at, engine.renewed)
 		}
 	}
 }

@@ -42,6 +42,17 @@ func (e *NotSoundError) Error() string {
 	}
 }
 
+// PutBackError says why what was there before could not be put back.
+type PutBackError struct {
+	What string
+	Err  error
+}
+
+func (e *PutBackError) Error() string { return fmt.Sprintf("putting %s: %v", e.What, e.Err) }
+
+// Unwrap returns the cause.
+func (e *PutBackError) Unwrap() error { return e.Err }
+
 // ChangedError says that a stack was changed by somebody else while it was being
 // rotated.
 type ChangedError struct{}

@@ -281,7 +281,7 @@ func stops(t *testing.T, what string, d lifecycle.Deps, serve stack.Serve, want 
 // wrongClock reports whether an error says how much the clock is off. For one that
 // is behind, the new CA is not valid yet.
 func wrongClock(err error, off time.Duration) bool {
-	if _, early := errors.AsType[*pki.CAError](err); early && off < 0 {
+	if _, early := errors.AsType[*pki.CAEarlyError](err); early && off < 0 {
 		return true
 	}
 	e, ok := errors.AsType[*lifecycle.ClockError](err)

@@ -46,6 +46,9 @@ func (r *caRotation) mine(phases ...stack.Phase) (*stack.Rotation, error) {
 func replaceCAs(ctx context.Context, d Deps, opts RotateOptions, p prior) (Rotated, error) {
 	r := &caRotation{Deps: d, opts: opts.named(p.state.Spec), prior: p}
 	r.out = Rotated{Result: newResult(d, p.state.Spec), Restarts: []PlannedStep{}, Due: true}
+	if r.backAlready() {
+		return r.out, r.finishBack(ctx)
+	}
 	if err := r.check(ctx); err != nil {
 		return r.out, err
 	}
@@ -84,9 +87,12 @@ func (r *caRotation) check(ctx context.Context) error {
 	}
 	before := &rotation{Deps: r.Deps, opts: r.opts, prior: r.prior}
 	finished, err := before.finish(ctx, containers)
-	if r.prior = before.prior; err == nil {
+	r.prior = before.prior
+	switch {
+	case err == nil:
 		r.out.Finished = finished
-	} else if finished != nil {
+		return r.possible() // somebody may have begun a replacement meanwhile
+	case finished != nil:
 		r.out.Result = *finished // as far as it came
 	}
 	return err
@@ -108,6 +114,8 @@ func (r *caRotation) possible() error {
 		return &OpenRotationError{Rotation: *open}
 	case open != nil && r.opts.PauseAfter != "" && r.opts.PauseAfter.Before(open.Phase):
 		return &PastPhaseError{Asked: r.opts.PauseAfter, At: open.Phase}
+	case r.opts.Compromised && slices.Contains(r.opts.CAs, pki.CAIssuing) && !slices.Contains(r.opts.CAs, pki.CAName):
+		return &RootTrustedError{}
 	default:
 		return checkCAs(r.prior.state.Spec, r.opts.CAs)
 	}
@@ -209,7 +217,7 @@ func (r *caRotation) phase(ctx context.Context, phase stack.Phase) error {
 	}
 	r.failed = true
 	if back := r.abort(context.WithoutCancel(ctx)); back != nil {
-		return errors.Join(err, fmt.Errorf("putting the old CA in force again: %w", back))
+		return errors.Join(err, &PutBackError{What: "the old CA in force again", Err: back})
 	}
 	r.out.RolledBack = true
 	return err

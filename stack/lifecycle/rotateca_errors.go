@@ -29,6 +29,14 @@ type NotRunningError struct{ Why string }
 
 func (e *NotRunningError) Error() string { return "nothing can be proven: " + e.Why }
 
+// RootTrustedError says that an issuing CA cannot be forgotten alone: whoever trusts
+// the root accepts it until it ends.
+type RootTrustedError struct{}
+
+func (e *RootTrustedError) Error() string {
+	return "the old issuing CA would go on to be accepted by whoever trusts the root"
+}
+
 // NoRotationError says that no replacement of CAs is open.
 type NoRotationError struct{}
 

@@ -437,7 +437,7 @@ func TestReplaceCARollsBack(t *testing.T) {
 		})
 	}
 	d, v, _ := caStack(t, caConfigs()["edge"])
-	v.breakAt = 1
+	v.breakAt, v.breaks = 1, 2
 	before := snapshot(t, d.Store.Root())
 	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true})
 	if e, ok := errors.AsType[*lifecycle.NotSoundError](err); !ok || e.PutBack || snapshot(t, d.Store.Root()) != before {
@@ -474,6 +474,11 @@ func TestReplaceCARefuses(t *testing.T) {
 	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{CAs: []string{pki.CAIssuing}})
 	if e, ok := errors.AsType[*lifecycle.CANameError](err); !ok || e.Name != pki.CAIssuing {
 		t.Errorf("one tier: %v", err)
+	}
+	tiers, _, _ := caStack(t, caConfigs()["daemon two-tier"])
+	_, err = lifecycle.Rotate(t.Context(), tiers, lifecycle.RotateOptions{CAs: []string{pki.CAIssuing}, Compromised: true})
+	if _, ok := errors.AsType[*lifecycle.RootTrustedError](err); !ok {
+		t.Errorf("a CA that would stay trusted: %v", err)
 	}
 	early := d
 	early.Now = func() time.Time { return time.Now().Add(3640 * 24 * time.Hour) }
@@ -596,6 +601,13 @@ func TestReplaceCAEncrypted(t *testing.T) {
 		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
 		if asked != 1 {
 			t.Errorf("%s: the passphrase was asked for %d times", kind, asked)
+		}
+		// A config that does not say so either keeps nobody from up.
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseExpand})
+		spec := stateOf(t, readAll(t, d)).Spec
+		spec.PKI.CAKeys = stack.CAKeysPlain
+		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); err != nil {
+			t.Errorf("%s: up while it is open: %v", kind, err)
 		}
 		for _, path := range []string{stack.FileCAKey, stack.FileClientCAKey} {
 			if !strings.Contains(string(readAt(t, d, path)), "ENCRYPTED PRIVATE KEY") {

@@ -26,15 +26,22 @@ func (u *upRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err := u.project(ctx) // before anything is stopped for it
+	project, err := u.project(ctx, u.draft.spec.Name) // before anything is stopped for it
 	if err != nil {
 		return err
 	}
 	stopped, err := u.stopIdle(ctx, project)
-	if stopped {
-		ctx = context.WithoutCancel(ctx) // what it has stopped is started again
+	if err == nil && !stopped {
+		err = ctx.Err()
+	}
+	if stopped || u.asRecorded {
+		ctx = context.WithoutCancel(ctx) // what is stopped is started again
 	}
 	if err != nil {
+		if stopped {
+			_, again := u.upOnce(ctx, project, func(string) {})
+			err = errors.Join(err, again)
+		}
 		return err
 	}
 	err = u.step(StepContainers, func(say func(string)) (string, error) {
@@ -51,7 +58,7 @@ func (u *upRun) start(ctx context.Context) error {
 			if err := u.write(); err != nil {
 				return "", err
 			}
-			if project, err = u.project(ctx); err != nil {
+			if project, err = u.project(ctx, u.draft.spec.Name); err != nil {
 				return "", err
 			}
 		}
@@ -119,12 +126,12 @@ func (u *upRun) whosePort(taken *compose.PortError) string {
 }
 
 // project reads the compose project as it was written, with what is the user's.
-func (u *upRun) project(ctx context.Context) (*types.Project, error) {
-	files := []string{filepath.Join(u.Store.Root(), stack.FileCompose)}
-	if u.Override != "" {
-		files = append(files, u.Override)
+func (d Deps) project(ctx context.Context, name string) (*types.Project, error) {
+	files := []string{filepath.Join(d.Store.Root(), stack.FileCompose)}
+	if d.Override != "" {
+		files = append(files, d.Override)
 	}
-	return compose.Load(ctx, compose.Source{Name: u.draft.spec.Name, Dir: u.Store.Root(), Files: files})
+	return compose.Load(ctx, compose.Source{Name: name, Dir: d.Store.Root(), Files: files})
 }
 
 func (u *upRun) upOnce(ctx context.Context, project *types.Project, say func(string)) (compose.UpResult, error) {

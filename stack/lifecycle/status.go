@@ -24,6 +24,9 @@ type Status struct {
 	Containers   []ContainerStatus   `json:"containers"`
 	// Rotation is the open replacement of CAs, nil for none.
 	Rotation *stack.Rotation `json:"rotation,omitempty"`
+	// Unproven is set while a rotation proves what it has written, and after one
+	// that was interrupted before that.
+	Unproven bool `json:"unproven,omitempty"`
 	// Ending are the CAs that should be replaced, before all ends with them.
 	Ending []EndingCA `json:"ending"`
 	// Engine is why the containers could not be looked at, "" when they were.
@@ -54,9 +57,11 @@ type ContainerStatus struct {
 
 // OK reports whether nothing is due or open, changed, missing or stopped, as far as
 // could be seen.
-func (s Status) OK() bool { return s.Well() && s.Rotation == nil && len(s.Ending) == 0 }
+func (s Status) OK() bool {
+	return s.Well() && s.Rotation == nil && !s.Unproven && len(s.Ending) == 0
+}
 
-// Well is OK for a stack whose CA is being replaced, or should be.
+// Well is OK for a stack that is being rotated, or whose CA should be replaced.
 func (s Status) Well() bool {
 	for _, c := range s.Containers {
 		if c.State != "running" || c.Health == "unhealthy" {
@@ -64,6 +69,16 @@ func (s Status) Well() bool {
 		}
 	}
 	return len(s.Due) == 0 && len(s.Changed) == 0
+}
+
+// Renews reports whether certificates that are due are all that keeps a running
+// stack from being Well.
+func (s Status) Renews() bool {
+	rest := s
+	rest.Due = slices.DeleteFunc(slices.Clone(s.Due), func(p PlannedStep) bool {
+		return p.Action == string(pki.Renew) || p.Action == string(pki.Reissue)
+	})
+	return s.Engine == "" && len(s.Due) > 0 && rest.Well()
 }
 
 // GetStatus looks at the files and the containers of a recorded stack. An
@@ -74,7 +89,7 @@ func GetStatus(ctx context.Context, d Deps, engineErr error) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation,
+	s := Status{Stack: p.state.Spec.Name, Dir: d.Store.Root(), Made: p.state.Made, Spec: p.state.Spec, Facts: p.state.Facts, Rotation: p.state.Rotation, Unproven: p.state.Unproven,
 		// In JSON an empty list is [], not null.
 		Due: []PlannedStep{}, Changed: []string{}, Containers: []ContainerStatus{}}
 	if s.Changed, err = allDrifted(d.Store, *p.state); err != nil {

@@ -25,8 +25,10 @@ type UpOptions struct {
 	// written; nil: there is none.
 	Locked *stack.Lock
 
-	// keepImages has images that a lock has named stay what they are.
-	keepImages bool
+	// asRecorded has stay what the config only refers to: images that a lock has
+	// named, and passwords that were chosen. A daemon that is stopped for what is
+	// new is started again, also when ctx ends meanwhile.
+	asRecorded bool
 	// change changes what the draft starts from.
 	change func(*draft) error
 	// gentle has what would disturb builds wait until nobody builds; nil does
@@ -98,7 +100,7 @@ func Up(ctx context.Context, d Deps, spec stack.Spec, opts UpOptions) (Result, e
 		return res, err
 	}
 	defer release()
-	u := &upRun{Deps: d, wanted: spec, owner: opts.Owner, locked: opts.Locked, keepImages: opts.keepImages, info: info, change: opts.change, gentle: opts.gentle, res: &res}
+	u := &upRun{Deps: d, wanted: spec, owner: opts.Owner, locked: opts.Locked, asRecorded: opts.asRecorded, info: info, change: opts.change, gentle: opts.gentle, res: &res}
 	if err := u.prepare(ctx); err != nil {
 		return res, err
 	}
@@ -114,7 +116,7 @@ type upRun struct {
 	wanted     stack.Spec // with open ports
 	owner      string     // as UpOptions has it
 	locked     *stack.Lock
-	keepImages bool
+	asRecorded bool
 	info       compose.Info
 	change     func(*draft) error
 	gentle     *gentle
@@ -182,6 +184,7 @@ func (u *upRun) compile(ctx context.Context, before prior, facts stack.Facts) er
 		return err
 	}
 	u.draft = newDraft(before, spec, facts)
+	u.draft.keepsChosen = u.asRecorded
 	if u.change != nil {
 		if err := u.change(u.draft); err != nil {
 			return err

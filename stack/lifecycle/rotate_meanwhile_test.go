@@ -1,0 +1,163 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/compose/v5/pkg/api"
+
+	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/stack"
+	"github.com/certyard/certyard/stack/lifecycle"
+	"github.com/certyard/certyard/stack/smoke"
+)
+
+// TestRotateLooksTwice: what does not hold before anything is replaced may have been
+// the moment of another certyard: it is waited for, and the stack proven again.
+func TestRotateLooksTwice(t *testing.T) {
+	for name, opts := range map[string]lifecycle.RotateOptions{"leaves": {All: true}, "CA": {AllCAs: true, PauseAfter: stack.PhaseStage}} {
+		s := &script{proofs: []claims{sound, broken, sound}}
+		d := rotateDeps(t, s)
+		mustUp(t, d, stack.Config{Name: "quiet"})
+		store := &contended{Store: d.Store, failed: func() bool { return len(s.asked) == 2 }, tries: 2}
+		d.Store = store
+		out, err := lifecycle.Rotate(t.Context(), d, opts)
+		if err != nil || !out.Report.OK() || store.tries != 0 {
+			t.Errorf("%s: %v, tries left %d", name, err, store.tries)
+		}
+	}
+}
+
+// TestRotateSeesOtherReplacement: leaves wait for a replacement of CAs that somebody
+// has begun while the stack was proven for them.
+func TestRotateSeesOtherReplacement(t *testing.T) {
+	d := rotateDeps(t, claims(sound))
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	other, begun := d, false
+	d.Prover = claims(func(o smoke.Options) []stack.Check {
+		if !begun {
+			begun = true
+			mustRotate(t, other, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseStage})
+		}
+		return sound(o)
+	})
+	before := leaves(readAll(t, d))
+	_, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true})
+	if _, ok := errors.AsType[*lifecycle.OpenRotationError](err); !ok || !begun || leaves(readAll(t, d)) != before {
+		t.Errorf("begun %v, the same leaves: %v, %v", begun, leaves(readAll(t, d)) == before, err)
+	}
+}
+
+// TestReplaceCATakenDown: a stack that somebody takes down during the bake is not
+// started again, and nothing of it is taken back.
+func TestReplaceCATakenDown(t *testing.T) {
+	d, v, _ := caStack(t, caConfigs()["edge"])
+	mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseVerify})
+	v.asked, v.breakAt, v.breaks = nil, 3, 100 // after switch and verify, which are gone through again
+	engine := d.Engine.(*runningEngine)
+	d.Observe = func(p lifecycle.Progress) {
+		if p.Step == string(stack.PhaseBake) {
+			engine.containers = nil
+		}
+	}
+	out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Millisecond})
+	if _, ok := errors.AsType[*lifecycle.NotRunningError](err); !ok || out.RolledBack || out.Open == nil || len(engine.containers) > 0 {
+		t.Errorf("%v, rolled back %v, open %v, %d containers", err, out.RolledBack, out.Open, len(engine.containers))
+	}
+}
+
+// startless is an engine that cannot start anything.
+type startless struct{ *runningEngine }
+
+func (e *startless) Up(context.Context, *types.Project, compose.UpOptions) (compose.UpResult, error) {
+	return compose.UpResult{}, errors.New("no answer")
+}
+
+// TestReplaceCAAbortGoesOn: what was interrupted while it brought the old CA back is
+// finished by the same command, also where the builder cannot be asked any more,
+// since it serves what the old CA does not lead to; and by any other rotation.
+func TestReplaceCAAbortGoesOn(t *testing.T) {
+	for name, again := range map[string]lifecycle.RotateOptions{"the same": {Abort: true}, "another": {}} {
+		d, v, _ := caStack(t, caConfigs()["daemon"])
+		before := readAll(t, d)
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: stack.PhaseVerify})
+		broken := d
+		broken.Engine = &startless{d.Engine.(*runningEngine)}
+		if _, err := lifecycle.Rotate(t.Context(), broken, lifecycle.RotateOptions{Abort: true}); err == nil || !stateOf(t, readAll(t, d)).Unproven {
+			t.Fatalf("%s: %v", name, err)
+		}
+		status, err := lifecycle.GetStatus(t.Context(), d, nil)
+		if err != nil || status.OK() || !status.Unproven {
+			t.Errorf("%s: the status is fine: %v", name, err)
+		}
+		plan, err := lifecycle.PlanRotate(t.Context(), d, again)
+		if err != nil || len(plan.Plan) != 1 || plan.Plan[0].Action != "finish" || name == "another" && planText(plan.Restarts) == "" {
+			t.Errorf("%s: would do %+v, %v, %v", name, plan.Plan, plan.Restarts, err)
+		}
+		d.Engine.(*runningEngine).renewed, v.asked = nil, nil
+		d.Prover = &deaf{Prover: v}
+		out, err := lifecycle.Rotate(t.Context(), d, again)
+		if err != nil || out.Finished == nil || len(v.asked) != 1 || stateOf(t, readAll(t, d)).Unproven {
+			t.Errorf("%s: finished %v, proven %d times, %v", name, out.Finished != nil, len(v.asked), err)
+		}
+		if got := fmt.Sprint(d.Engine.(*runningEngine).renewed); got != "[registry buildkit]" {
+			t.Errorf("%s: started again: %s", name, got)
+		}
+		sameFiles(t, d, before)
+		_, err = lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{Abort: true})
+		if _, ok := errors.AsType[*lifecycle.NoRotationError](err); !ok {
+			t.Errorf("%s: once more: %v", name, err)
+		}
+	}
+}
+
+// TestRotatePlanSeesDefinitions: a dry run tells also which container is made anew
+// because it is defined otherwise by now.
+func TestRotatePlanSeesDefinitions(t *testing.T) {
+	d := rotateDeps(t, claims(sound))
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	engine := d.Engine.(*runningEngine)
+	for i := range engine.containers {
+		if engine.containers[i].Service == stack.Builder {
+			engine.containers[i].Labels[api.ConfigHashLabel] = "old"
+		}
+	}
+	plan, err := lifecycle.PlanRotate(t.Context(), d, lifecycle.RotateOptions{Clients: true})
+	if err != nil || len(plan.Restarts) != 1 || plan.Restarts[0].Object != "container buildkit" {
+		t.Errorf("would start again %+v, %v", plan.Restarts, err)
+	}
+}
+
+// TestRotateKeepsChosen: a password that was chosen stays as it was read last, and
+// where it is read from may be gone.
+func TestRotateKeepsChosen(t *testing.T) {
+	for name, opts := range map[string][]lifecycle.RotateOptions{
+		"leaves": {{All: true}},
+		"CA":     {{AllCAs: true, PauseAfter: stack.PhaseVerify}, {Abort: true}},
+	} {
+		d := rotateDeps(t, claims(sound))
+		mustUp(t, d, stack.Config{Name: "quiet", Registry: stack.RegistryConfig{Users: []stack.UserConfig{{Name: "ci", PasswordFile: "ci.txt"}}}})
+		before := string(readAt(t, d, stack.FileHtpasswd))
+		for _, source := range []func(stack.UserSpec) (string, error){
+			func(stack.UserSpec) (string, error) { return "another", nil },
+			func(stack.UserSpec) (string, error) { return "", errors.New("gone") },
+		} {
+			d.Password = source
+			for _, o := range opts {
+				mustRotate(t, d, o)
+			}
+			if string(readAt(t, d, stack.FileHtpasswd)) != before {
+				t.Errorf("%s: the password is another one", name)
+			}
+		}
+		d.Password = func(stack.UserSpec) (string, error) { return "another", nil }
+		spec := stateOf(t, readAll(t, d)).Spec
+		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); err != nil || string(readAt(t, d, stack.FileHtpasswd)) == before {
+			t.Errorf("%s: the next up did not take it: %v", name, err)
+		}
+	}
+}
