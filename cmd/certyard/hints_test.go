@@ -171,16 +171,17 @@ var advised = []struct {
 
 // unadvised are the errors without a next step, and why that is right.
 var unadvised = map[string]string{
-	"pki.SANError":              "the config's check reports it, with the line; it never comes here by itself",
-	"pki.PlanError":             "a mistake in certyard: the spec is checked before it becomes a plan",
-	"stack/htpasswd.UserError":  "the config's check reports user names, with the line, before",
-	"stack/htpasswd.LineError":  "Render writes a damaged htpasswd anew; only readers of others' files see it",
-	"stack/lifecycle.FileError": "its cause has the advice, or says all that there is",
-	"stack/lifecycle.DeadError": "comes inside a NotReadyError, which has the advice",
-	"stack/smoke.NotReadyError": "comes inside lifecycle's NotReadyError, which has the advice",
-	"stack/state.ErrNotLocked":  "a mistake in certyard",
-	"stack/htpasswd.ErrNoUsers": "a mistake in certyard: without users the spec has the default one",
-	"compose.ErrNoImage":        "up gets the images before; only one that is removed meanwhile is missing",
+	"pki.SANError":                 "the config's check reports it, with the line; it never comes here by itself",
+	"pki.PlanError":                "a mistake in certyard: the spec is checked before it becomes a plan",
+	"stack/htpasswd.UserError":     "the config's check reports user names, with the line, before",
+	"stack/htpasswd.LineError":     "Render writes a damaged htpasswd anew; only readers of others' files see it",
+	"stack/lifecycle.PutBackError": "its cause has the advice, or says all that there is",
+	"stack/lifecycle.FileError":    "its cause has the advice, or says all that there is",
+	"stack/lifecycle.DeadError":    "comes inside a NotReadyError, which has the advice",
+	"stack/smoke.NotReadyError":    "comes inside lifecycle's NotReadyError, which has the advice",
+	"stack/state.ErrNotLocked":     "a mistake in certyard",
+	"stack/htpasswd.ErrNoUsers":    "a mistake in certyard: without users the spec has the default one",
+	"compose.ErrNoImage":           "up gets the images before; only one that is removed meanwhile is missing",
 }
 
 // TestHints: the advice for each error, also when it is wrapped and joined.

@@ -227,7 +227,10 @@ func (s *sweep) trial(d disturbance, n int, r *row) (what string, wrong []string
 		return out.hit, append(wrong, s.takenBack()...)
 	}
 	again := s.run(s.words(s.args)...)
-	if again.status != exitOK && (s.over == "" || !strings.Contains(again.stderr, s.over)) {
+	switch over := s.over != "" && strings.Contains(again.stderr, s.over); {
+	case over:
+		s.must(exitOK, s.words(s.after)...) // which tidies up
+	case again.status != exitOK:
 		return out.hit, append(wrong, "the same command again: "+again.String())
 	}
 	r.finished++
