@@ -166,7 +166,7 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 }
 
 // finishing is the step of a plan that stands for [rotation.finish].
-var finishing = PlannedStep{Action: "finish", Object: "what an earlier run had written", Cause: "it was interrupted before that was proven"}
+var finishing = PlannedStep{Action: "finish", Object: "what an earlier run has left", Cause: "it was interrupted before that was proven"}
 
 // rotation is one run of Rotate.
 type rotation struct {
