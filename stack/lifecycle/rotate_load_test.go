@@ -107,7 +107,9 @@ func soaks(full bool) []soak {
 		return []soak{edge, daemon}
 	}
 	open.tls, open.kinds = stack.TLSServer, samples
-	return []soak{edge, daemon, open}
+	openDaemon := open
+	openDaemon.serve = stack.ServeDaemon
+	return []soak{edge, daemon, open, openDaemon}
 }
 
 // name is that of its test.
