@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
@@ -82,7 +84,12 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 	if err := keys.unlock(have, pki.Signers(dr.plan, dr.steps)); err != nil {
 		return err
 	}
-	if dr.material, err = pki.Apply(ctx, dr.plan, have, dr.steps, authorities, d.Now()); err != nil {
+	if d.plans && len(authorities) > 0 {
+		dr.material, err = dr.pretended(ctx, have, authorities, d.Now())
+	} else {
+		dr.material, err = pki.Apply(ctx, dr.plan, have, dr.steps, authorities, d.Now())
+	}
+	if err != nil {
 		return err
 	}
 	if dr.rewritten, err = keys.settle(dr.plan, dr.steps, dr.material); err != nil {
@@ -92,6 +99,36 @@ func (dr *draft) certify(ctx context.Context, d Deps) error {
 		return err
 	}
 	return dr.stage(ctx, d, keys)
+}
+
+// pretended returns what the steps would lead to where others sign, of whom a plan
+// asks nothing: in their place signs a CA that is made for it, and forgotten.
+func (dr *draft) pretended(ctx context.Context, have pki.Material, others map[string]pki.Authority, now time.Time) (pki.Material, error) {
+	plan, empty := dr.plan, pki.Material{CAs: maps.Clone(have.CAs), Leaves: map[string]*pki.KeyPair{}}
+	plan.CAs = slices.Clone(plan.CAs)
+	for i, ca := range plan.CAs {
+		if others[ca.Name] != nil {
+			plan.CAs[i].Keyholder = pki.KeyHere
+			delete(empty.CAs, ca.Name)
+		}
+	}
+	plan.Leaves = slices.DeleteFunc(slices.Clone(plan.Leaves), func(leaf pki.LeafPlan) bool { return action(dr.steps, leaf.Name) == pki.Keep })
+	steps, err := pki.Diff(plan, empty, now)
+	if err != nil {
+		return have, err
+	}
+	made, err := pki.Apply(ctx, plan, empty, steps, nil, now)
+	if err != nil {
+		return have, err
+	}
+	have.CAs, have.Leaves = maps.Clone(have.CAs), maps.Clone(have.Leaves)
+	for name, ca := range made.CAs {
+		if others[name] == nil {
+			have.CAs[name] = ca
+		}
+	}
+	maps.Copy(have.Leaves, made.Leaves)
+	return have, nil
 }
 
 // otherCAs reports whether the spec wants other CAs than those recorded, or their

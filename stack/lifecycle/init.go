@@ -52,6 +52,7 @@ func DryRun(ctx context.Context, d Deps, spec stack.Spec, lock *stack.Lock) (Res
 	if err := CheckSpec(d, spec, lock); err != nil {
 		return res, err
 	}
+	d.plans = true
 	dr, err := d.offline(ctx, spec, &res, lockedImages(lock))
 	if err != nil {
 		return res, err

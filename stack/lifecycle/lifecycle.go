@@ -118,6 +118,9 @@ type Deps struct {
 	// Observe is told what goes on; never nil, called from one goroutine at
 	// a time.
 	Observe func(Progress)
+
+	// plans is that what is made is looked at and not written.
+	plans bool
 }
 
 // StepState says how far a step is.

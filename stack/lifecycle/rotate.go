@@ -187,7 +187,7 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 	spec := r.spec()
 	out := Rotated{Result: newResult(r.Deps, spec), Restarts: []PlannedStep{}}
 	quiet := r.Deps
-	quiet.Observe = func(Progress) {}
+	quiet.Observe, quiet.plans = func(Progress) {}, true
 	dr, err := quiet.offline(ctx, spec, &out.Result, r.change)
 	if err != nil {
 		return out, err

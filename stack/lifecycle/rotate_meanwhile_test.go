@@ -2,8 +2,10 @@ package lifecycle_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	"github.com/docker/compose/v5/pkg/api"
 
 	"github.com/certyard/certyard/compose"
+	"github.com/certyard/certyard/pki"
+	"github.com/certyard/certyard/pki/pkitest"
 	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 	"github.com/certyard/certyard/stack/smoke"
@@ -159,5 +163,46 @@ func TestRotateKeepsChosen(t *testing.T) {
 		if _, err := lifecycle.Up(t.Context(), d, spec, lifecycle.UpOptions{}); err != nil || string(readAt(t, d, stack.FileHtpasswd)) == before {
 			t.Errorf("%s: the next up did not take it: %v", name, err)
 		}
+	}
+}
+
+// notary is a CA elsewhere that counts what it signs.
+type notary struct {
+	ca     *pkitest.CA
+	signed int
+}
+
+func (n *notary) CA(context.Context) (*x509.Certificate, error) { return n.ca.Pair.Cert, nil }
+
+func (n *notary) Sign(ctx context.Context, r pki.Request) ([]*x509.Certificate, error) {
+	n.signed++
+	return pki.Local(n.ca.Pair).Sign(ctx, r)
+}
+
+// TestPlansSignNothing: what would be done is found out without a CA elsewhere, and
+// a rotation has it sign each certificate once.
+func TestPlansSignNothing(t *testing.T) {
+	n := &notary{ca: pkitest.New(t, time.Now())}
+	d := rotateDeps(t, claims(sound))
+	d.Remote = func(stack.RemoteSpec) (lifecycle.RemoteAuthority, error) { return n, nil }
+	config := stack.Config{Name: "quiet", PKI: stack.PKIConfig{Authority: "remote", Remote: stack.RemoteConfig{URL: "https://ca.lan", CA: "ca.pem", AuthKeyFile: "key"}}}
+	first, err := lifecycle.DryRun(t.Context(), d, newSpec(t, config), nil)
+	if err != nil || n.signed != 0 || d.Store.Exists() || !strings.Contains(planText(first.Plan), "issue registry, issue buildkit, issue client, create ") {
+		t.Errorf("would do %q, %d are signed, %v", planText(first.Plan), n.signed, err)
+	}
+	up := mustUp(t, d, config)
+	n.signed = 0
+	opts := lifecycle.RotateOptions{All: true}
+	plan, err := lifecycle.PlanRotate(t.Context(), d, opts)
+	if err != nil || n.signed != 0 || planText(plan.Plan) != "renew registry, renew buildkit, renew client" || len(plan.Restarts) != 2 {
+		t.Errorf("would do %q, start again %v, %d are signed, %v", planText(plan.Plan), plan.Restarts, n.signed, err)
+	}
+	mustRotate(t, d, opts)
+	if n.signed != 2 { // clients are another CA's, which is here
+		t.Errorf("%d are signed for two servers", n.signed)
+	}
+	again, err := lifecycle.DryRun(t.Context(), d, up.Spec, nil)
+	if err != nil || strings.Contains(planText(again.Plan), "update") {
+		t.Errorf("with nothing to do: %q, %v", planText(again.Plan), err)
 	}
 }
