@@ -457,7 +457,7 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
 		always[*lifecycle.BusyError]("the daemons go on with what they have: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
 		always[*lifecycle.ChangedError]("run it again: it begins with what is there now"),
-		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published; nothing was changed`),
+		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published`),
 		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),
 		always[*lifecycle.RootlessError]("run certyard as the user whose engine it is"),
 		on(func(e *lifecycle.NotReadyError) []string {
@@ -490,7 +490,13 @@ func (a *app) rotationHints() []hintFor {
 			}
 			return []string{"whoever has that CA replaces it; --client-ca replaces the CA of client certificates, which is made here"}
 		}),
-		always[*lifecycle.RootTrustedError](`"certyard rotate --ca --compromised --yes" replaces the root as well; nothing was changed`),
+		on(func(*lifecycle.RootTrustedError) []string {
+			root := `"certyard rotate --ca --compromised --yes" replaces the root as well; nothing was changed`
+			if a.open != nil {
+				return []string{fmt.Sprintf(`"certyard rotate%s --yes" finishes the replacement that is open`, caFlags(a.open)), "then " + root}
+			}
+			return []string{root}
+		}),
 		always[*lifecycle.NoRotationError](`"certyard rotate --ca" shows what replacing the CA would do`),
 		always[*lifecycle.PastError](fmt.Sprintf(`"certyard rotate%s --yes" finishes it; another replacement makes another CA`, caFlags(a.open))),
 		always[*lifecycle.ShortLifeError]("make --bake shorter; nothing was changed"),

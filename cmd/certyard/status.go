@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -90,7 +91,8 @@ func (a *app) printStatus(s lifecycle.Status) {
 
 // statusHints say what mends what status shows, but for the CAs.
 func statusHints(s lifecycle.Status) (hints []string) {
-	if s.Unproven {
+	there := func(c lifecycle.ContainerStatus) bool { return c.State != "missing" }
+	if s.Unproven && (s.Engine != "" || slices.ContainsFunc(s.Containers, there)) {
 		hints = append(hints, `if no rotation runs now, one was interrupted: "certyard rotate" finishes it, and proves it`)
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/certyard/certyard/stack"
 	"github.com/certyard/certyard/stack/lifecycle"
 )
 
@@ -28,6 +29,10 @@ func TestStatusHints(t *testing.T) {
 		"changed":             {lifecycle.Status{Containers: running, Due: due("renew"), Changed: []string{"x"}}, "up"},
 		"stopped":             {lifecycle.Status{Containers: []lifecycle.ContainerStatus{{State: "exited"}}, Due: due("renew")}, "up"},
 		"not seen":            {lifecycle.Status{Engine: "gone", Due: due("renew")}, "up"},
+		"expired":             {lifecycle.Status{Containers: running, Due: due("renew"), Certificates: []lifecycle.CertificateStatus{{DaysLeft: -1}}}, "up"},
+		"CA being replaced":   {lifecycle.Status{Containers: running, Due: due("renew"), Rotation: &stack.Rotation{}}, "up"},
+		"interrupted, down":   {lifecycle.Status{Containers: []lifecycle.ContainerStatus{{State: "missing"}}, Unproven: true}, "up"},
+		"interrupted, unseen": {lifecycle.Status{Engine: "gone", Unproven: true}, "rotate"},
 		"interrupted":         {lifecycle.Status{Containers: running, Unproven: true}, "rotate"},
 		"interrupted and due": {lifecycle.Status{Containers: running, Unproven: true, Due: due("renew")}, "rotate rotate"},
 	} {

@@ -113,6 +113,11 @@ func (dr *draft) pretended(ctx context.Context, have pki.Material, others map[st
 		}
 	}
 	plan.Leaves = slices.DeleteFunc(slices.Clone(plan.Leaves), func(leaf pki.LeafPlan) bool { return action(dr.steps, leaf.Name) == pki.Keep })
+	for name, leaf := range have.Leaves {
+		if leaf != nil {
+			empty.Leaves[name] = uncertified(leaf)
+		}
+	}
 	steps, err := pki.Diff(plan, empty, now)
 	if err != nil {
 		return have, err

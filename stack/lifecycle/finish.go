@@ -30,8 +30,8 @@ func (r *rotation) finish(ctx context.Context, containers []compose.Container) (
 	}
 	spec, gentle := r.prior.state.Spec, r.opts.gentle()
 	if gentle != nil {
-		// The files may have gone back to a CA by which the builder is unknown.
-		gentle.blind = r.prior.state.Unproven
+		// The files may have gone back to a CA that does not know the builder.
+		gentle.stranger = r.prior.state.Unproven
 	}
 	res, err := Up(ctx, r.Deps, spec, UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
 		dr.mayAge = noLeaf // what is due is proven before it is replaced

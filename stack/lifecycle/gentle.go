@@ -21,8 +21,9 @@ import (
 type gentle struct {
 	limit time.Duration
 	// anyway has the run go on when the time is over, or when the builder cannot
-	// be asked: what does not hold must not last. blind is the latter alone.
-	anyway, blind bool
+	// be asked: what does not hold must not last. stranger has it go on only where
+	// the builder shows a certificate that is not trusted.
+	anyway, stranger bool
 }
 
 // certain returns how what went wrong is taken back.
@@ -253,7 +254,7 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 			return "nobody builds", nil
 		case ctx.Err() != nil:
 			return "", ctx.Err()
-		case u.gentle.anyway, u.gentle.blind && len(last) == 0:
+		case u.gentle.anyway, u.gentle.stranger && untrusted(err):
 			return "not waited any longer", anyway()
 		case len(last) > 0 && errors.Is(waiting.Err(), context.DeadlineExceeded):
 			return "", &BusyError{Builds: last, Waited: u.Now().Sub(start)}
@@ -261,6 +262,12 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 			return "", fmt.Errorf("waiting until nobody builds: %w", err)
 		}
 	})
+}
+
+// untrusted reports whether a server's certificate is why it could not be asked, of
+// which gRPC keeps the text alone: that of [tls.CertificateVerificationError].
+func untrusted(err error) bool {
+	return strings.Contains(err.Error(), "tls: failed to verify certificate")
 }
 
 // gentle returns how a rotation treats builds.

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -26,7 +27,7 @@ func (p patient) Lock(ctx context.Context) (func() error, error) {
 		}
 		select {
 		case <-waiting.Done():
-			return nil, err
+			return nil, cmp.Or(ctx.Err(), err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -16,10 +16,6 @@ func planCAs(d Deps, opts RotateOptions, p prior) (Rotated, error) {
 	spec, open := p.state.Spec, p.rotation()
 	out := Rotated{Result: newResult(d, spec), Restarts: []PlannedStep{}, Due: true, Open: open}
 	planned := stack.Rotation{CAs: opts.CAs, Compromised: opts.Compromised}
-	if r.backAlready() {
-		out.Plan = []PlannedStep{finishing}
-		return out, nil
-	}
 	if err := r.possible(); err != nil {
 		return out, err
 	}

@@ -224,6 +224,11 @@ func (dr *draft) counterpart(name string, leaf *pki.KeyPair) *pki.KeyPair {
 	if other := dr.aside.Leaves[name]; other != nil {
 		return other
 	}
+	return uncertified(leaf)
+}
+
+// uncertified returns the key of a leaf, which a certificate is to be issued for.
+func uncertified(leaf *pki.KeyPair) *pki.KeyPair {
 	waiting := *leaf
 	waiting.Cert, waiting.Chain = nil, nil
 	return &waiting

@@ -138,35 +138,71 @@ func PlanRotate(ctx context.Context, d Deps, opts RotateOptions) (Rotated, error
 	if err != nil {
 		return Rotated{}, err
 	}
-	if opts.phased() {
+	if open := p.rotation(); open != nil && opts.phased() {
 		return planCAs(d, opts, p)
-	}
-	if open := p.rotation(); open != nil {
+	} else if open != nil {
 		return Rotated{Open: open}, &OpenRotationError{Rotation: *open}
 	}
-	var containers []compose.Container
-	if d.Engine != nil {
-		if containers, err = d.Engine.Containers(ctx, p.state.Spec.Name); err != nil {
-			return Rotated{}, err
-		}
-	}
 	r := &rotation{Deps: d, opts: opts, prior: p}
-	if r.finishes, err = r.behind(containers); err != nil {
+	first, containers, err := r.planFinish(ctx)
+	if err != nil {
 		return Rotated{}, err
 	}
-	if len(containers) > 0 {
-		// What cannot be read is said when the rotation reads it.
-		r.project, _ = d.project(ctx, p.state.Spec.Name)
+	var out Rotated
+	switch {
+	case opts.Abort && r.finishes: // that is all there is to do
+		out = Rotated{Result: newResult(d, p.state.Spec), Restarts: []PlannedStep{}}
+	case opts.phased():
+		out, err = planCAs(d, opts, p)
+	default:
+		out, err = r.plan(ctx, containers)
 	}
-	out, err := r.plan(ctx, containers)
-	if r.finishes {
-		out.Plan = slices.Insert(out.Plan, 0, finishing)
+	if err == nil && r.finishes {
+		out.Due, out.Plan = true, slices.Insert(out.Plan, 0, finishing)
+		for _, step := range first {
+			if !slices.ContainsFunc(out.Restarts, func(s PlannedStep) bool { return s.Object == step.Object }) {
+				out.Restarts = append(out.Restarts, step)
+			}
+		}
 	}
 	return out, err
 }
 
 // finishing is the step of a plan that stands for [rotation.finish].
 var finishing = PlannedStep{Action: "finish", Object: "what an earlier run has left", Cause: "it was interrupted before that was proven"}
+
+// planFinish finds out whether what an earlier run has left is finished first, and
+// what is started again for that. Without an engine there is nothing to finish.
+func (r *rotation) planFinish(ctx context.Context) (restarts []PlannedStep, containers []compose.Container, err error) {
+	if r.Engine == nil {
+		return nil, nil, nil
+	}
+	spec := r.prior.state.Spec
+	if containers, err = r.Engine.Containers(ctx, spec.Name); err != nil || len(containers) == 0 {
+		return nil, nil, err
+	}
+	// What cannot be read of it is said when the rotation reads it.
+	r.project, _ = r.Deps.project(ctx, spec.Name)
+	if r.finishes, err = r.behind(containers); err != nil || !r.finishes {
+		return nil, containers, err
+	}
+	quiet := r.quiet()
+	dr, err := quiet.offline(ctx, spec, &Result{}, func(dr *draft) error {
+		dr.mayAge, dr.keepsChosen = noLeaf, true
+		return nil
+	})
+	if err != nil {
+		return nil, containers, err
+	}
+	return r.restarts(dr, containers), containers, nil
+}
+
+// quiet returns the dependencies of a plan.
+func (r *rotation) quiet() Deps {
+	d := r.Deps
+	d.Observe, d.plans = func(Progress) {}, true
+	return d
+}
 
 // rotation is one run of Rotate.
 type rotation struct {
@@ -186,9 +222,7 @@ type rotation struct {
 func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Rotated, error) {
 	spec := r.spec()
 	out := Rotated{Result: newResult(r.Deps, spec), Restarts: []PlannedStep{}}
-	quiet := r.Deps
-	quiet.Observe, quiet.plans = func(Progress) {}, true
-	dr, err := quiet.offline(ctx, spec, &out.Result, r.change)
+	dr, err := r.quiet().offline(ctx, spec, &out.Result, r.change)
 	if err != nil {
 		return out, err
 	}
@@ -204,7 +238,7 @@ func (r *rotation) plan(ctx context.Context, containers []compose.Container) (Ro
 	if out.Ending, err = ending(r.prior, r.Now()); err != nil {
 		return out, err
 	}
-	if r.Engine != nil && (out.Due || r.finishes) {
+	if r.Engine != nil && out.Due {
 		out.Restarts = r.restarts(dr, containers)
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -115,6 +116,7 @@ type deaf struct {
 	lifecycle.Prover
 	hears int
 	busy  []smoke.Build
+	err   error // why not; nil for none in particular
 }
 
 func (p *deaf) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.Build)) (*smoke.Idle, error) {
@@ -122,7 +124,7 @@ func (p *deaf) WatchIdle(ctx context.Context, o smoke.Options, say func([]smoke.
 		return p.Prover.WatchIdle(ctx, o, say)
 	}
 	if p.busy == nil {
-		return nil, errors.New("nobody answers")
+		return nil, cmp.Or(p.err, errors.New("nobody answers"))
 	}
 	say(p.busy)
 	<-ctx.Done()

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -33,6 +34,19 @@ func TestRotateLooksTwice(t *testing.T) {
 		if err != nil || !out.Report.OK() || store.tries != 0 {
 			t.Errorf("%s: %v, tries left %d", name, err, store.tries)
 		}
+	}
+}
+
+// TestRotateWaitsInterrupted: whoever interrupts that wait is not told of a lock.
+func TestRotateWaitsInterrupted(t *testing.T) {
+	s := &script{proofs: []claims{sound, broken}}
+	d := rotateDeps(t, s)
+	mustUp(t, d, stack.Config{Name: "quiet"})
+	d.Store = &contended{Store: d.Store, failed: func() bool { return len(s.asked) == 2 }, tries: 1000}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := lifecycle.Rotate(ctx, d, lifecycle.RotateOptions{All: true}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -99,11 +113,20 @@ func TestReplaceCAAbortGoesOn(t *testing.T) {
 			t.Errorf("%s: the status is fine: %v", name, err)
 		}
 		plan, err := lifecycle.PlanRotate(t.Context(), d, again)
-		if err != nil || len(plan.Plan) != 1 || plan.Plan[0].Action != "finish" || name == "another" && planText(plan.Restarts) == "" {
+		if err != nil || !plan.Due || planText(plan.Plan) != "finish what an earlier run has left" || planText(plan.Restarts) != "recreate container registry, recreate container buildkit" {
 			t.Errorf("%s: would do %+v, %v, %v", name, plan.Plan, plan.Restarts, err)
 		}
 		d.Engine.(*runningEngine).renewed, v.asked = nil, nil
+		down := d
+		down.Engine = &runningEngine{}
+		if plan, err := lifecycle.PlanRotate(t.Context(), down, lifecycle.RotateOptions{}); err != nil || plan.Due || len(plan.Plan) > 0 {
+			t.Errorf("%s: without containers it would do %+v, %v", name, plan.Plan, err)
+		}
 		d.Prover = &deaf{Prover: v}
+		if _, err := lifecycle.Rotate(t.Context(), d, again); err == nil || !strings.Contains(err.Error(), "waiting until nobody builds") {
+			t.Errorf("%s: of a builder that says nothing: %v", name, err)
+		}
+		d.Prover = &deaf{Prover: v, err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}
 		out, err := lifecycle.Rotate(t.Context(), d, again)
 		if err != nil || out.Finished == nil || len(v.asked) != 1 || stateOf(t, readAll(t, d)).Unproven {
 			t.Errorf("%s: finished %v, proven %d times, %v", name, out.Finished != nil, len(v.asked), err)
@@ -196,6 +219,12 @@ func TestPlansSignNothing(t *testing.T) {
 	plan, err := lifecycle.PlanRotate(t.Context(), d, opts)
 	if err != nil || n.signed != 0 || planText(plan.Plan) != "renew registry, renew buildkit, renew client" || len(plan.Restarts) != 2 {
 		t.Errorf("would do %q, start again %v, %d are signed, %v", planText(plan.Plan), plan.Restarts, n.signed, err)
+	}
+	wanted := up.Spec
+	wanted.Registry.Hosts = []string{"other.lan"}
+	more, err := lifecycle.DryRun(t.Context(), d, wanted, nil)
+	if text := planText(more.Plan); err != nil || n.signed != 0 || !strings.Contains(text, "reissue registry") || strings.Contains(text, ".key") {
+		t.Errorf("with another host: %q, %d are signed, %v", text, n.signed, err)
 	}
 	mustRotate(t, d, opts)
 	if n.signed != 2 { // clients are another CA's, which is here

@@ -47,7 +47,8 @@ func replaceCAs(ctx context.Context, d Deps, opts RotateOptions, p prior) (Rotat
 	r := &caRotation{Deps: d, opts: opts.named(p.state.Spec), prior: p}
 	r.out = Rotated{Result: newResult(d, p.state.Spec), Restarts: []PlannedStep{}, Due: true}
 	if r.backAlready() {
-		return r.out, r.finishBack(ctx)
+		err := r.finishBack(ctx)
+		return r.out, err
 	}
 	if err := r.check(ctx); err != nil {
 		return r.out, err

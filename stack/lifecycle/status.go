@@ -72,8 +72,12 @@ func (s Status) Well() bool {
 }
 
 // Renews reports whether certificates that are due are all that keeps a running
-// stack from being Well.
+// stack from being Well, and Rotate renews them: it wants a stack that holds, so
+// not one with what has expired, and none whose CA is being replaced.
 func (s Status) Renews() bool {
+	if s.Rotation != nil || slices.ContainsFunc(s.Certificates, func(c CertificateStatus) bool { return c.DaysLeft < 0 }) {
+		return false
+	}
 	rest := s
 	rest.Due = slices.DeleteFunc(slices.Clone(s.Due), func(p PlannedStep) bool {
 		return p.Action == string(pki.Renew) || p.Action == string(pki.Reissue)
