@@ -183,7 +183,7 @@ func TestSoaks(t *testing.T) {
 		return out
 	}
 	const all = " leaves, clients, CA, CA, taken back, clients' CA, CA in a row, passwords, 3 workers, full true"
-	want := []string{"edge:" + all, "daemon:" + all, "edge, tls server: leaves, CA, 3 workers, full true"}
+	want := []string{"edge:" + all, "daemon:" + all, "edge, tls server: leaves, CA, 3 workers, full true", "daemon, tls server: leaves, CA, 3 workers, full true"}
 	if got := text(true); !slices.Equal(got, want) {
 		t.Errorf("in full %q, want %q", got, want)
 	}
