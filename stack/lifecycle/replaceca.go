@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -10,33 +9,6 @@ import (
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 )
-
-// OpenRotationError says that CAs are being replaced, and what was asked for has
-// to wait until that has ended.
-type OpenRotationError struct{ Rotation stack.Rotation }
-
-func (e *OpenRotationError) Error() string {
-	return fmt.Sprintf("the replacement of %s is open since %s, at %s", titlesOf(e.Rotation.CAs), e.Rotation.Started.UTC().Format("2006-01-02 15:04 UTC"), e.Rotation.Phase)
-}
-
-func titlesOf(cas []string) string {
-	text := ""
-	for i, name := range cas {
-		if i > 0 {
-			text += " and "
-		}
-		text += pki.TitleOfCA(name)
-	}
-	return text
-}
-
-// OtherRunError says that a replacement of CAs has changed since this run last
-// looked at it.
-type OtherRunError struct{}
-
-func (e *OtherRunError) Error() string {
-	return "another certyard goes on with the replacement of the CA"
-}
 
 // enter returns what changes a draft so that the files are those of a phase. It
 // fails when they are not in the phase that they were left in.
