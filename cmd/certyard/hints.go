@@ -456,6 +456,7 @@ func lifecycleHints() []hintFor {
 		always[*lifecycle.UserError]("nothing was replaced"),
 		always[*lifecycle.NotSoundError](`"certyard smoke" shows what does not hold, and "certyard up" mends what it can`),
 		always[*lifecycle.BusyError]("the daemons go on with what they have: run it again later, wait longer with --wait-idle, or break the builds off with --force"),
+		always[*lifecycle.IdleError](`"certyard smoke" shows why the builder does not say who builds, and "certyard up" mends what it can; --force does not ask it`),
 		always[*lifecycle.ChangedError]("run it again: it begins with what is there now"),
 		always[*lifecycle.NotRunningError](`start it with "certyard up", with both services published`),
 		always[*lifecycle.ClockError]("set the clocks: certificates would be made for another time than that of those who look at them; nothing was changed"),

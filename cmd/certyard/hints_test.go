@@ -147,6 +147,7 @@ var advised = []struct {
 	{"stack/lifecycle.LostSetError", &lifecycle.LostSetError{File: "ca/previous/ca.key", Phase: stack.PhaseSwitch}, "goes on to the new CA without it"},
 	{"stack/lifecycle.EndedError", &lifecycle.EndedError{}, "finishes the replacement"},
 	{"stack/lifecycle.PastPhaseError", &lifecycle.PastPhaseError{}, "a later phase"},
+	{"stack/lifecycle.IdleError", &lifecycle.IdleError{Err: errors.New("no answer")}, "--force does not ask"},
 	{"stack/lifecycle.RootTrustedError", &lifecycle.RootTrustedError{}, "--ca --compromised"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAIssuing}, "--ca replaces"},
 	{"stack/lifecycle.CANameError", &lifecycle.CANameError{Name: pki.CAName}, "--client-ca"},

@@ -218,7 +218,7 @@ func (a *app) planRotate(ctx context.Context, d lifecycle.Deps, opts lifecycle.R
 		return a.printJSON(out)
 	}
 	defer a.ending(out.Ending)
-	if len(out.Plan) == 0 {
+	if !out.Due {
 		a.ui.linef("nothing is due")
 		return nil
 	}

@@ -48,6 +48,15 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("builds still run after %s: %s", e.Waited.Round(time.Second), strings.Join(names, ", "))
 }
 
+// IdleError says why it could not be found out that nobody builds, or the daemons
+// could not be stopped then.
+type IdleError struct{ Err error }
+
+func (e *IdleError) Error() string { return fmt.Sprintf("waiting until nobody builds: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e *IdleError) Unwrap() error { return e.Err }
+
 // calm waits until nobody builds, if writing the draft would disturb builds or
 // leads to a restart. Nothing has changed so far.
 func (u *upRun) calm(ctx context.Context) error {
@@ -259,7 +268,7 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 		case len(last) > 0 && errors.Is(waiting.Err(), context.DeadlineExceeded):
 			return "", &BusyError{Builds: last, Waited: u.Now().Sub(start)}
 		default:
-			return "", fmt.Errorf("waiting until nobody builds: %w", err)
+			return "", &IdleError{Err: err}
 		}
 	})
 }
