@@ -10,7 +10,7 @@ import (
 // FuzzParseState: a record is read or refused, and what is read can be used.
 func FuzzParseState(f *testing.F) {
 	s := stack.State{Version: 1, Spec: mustRead(f, ""), Files: map[string]string{"x": "y"}}
-	file, err := stack.JSONFile(stack.FileState, s)
+	file, err := s.File()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func FuzzParseState(f *testing.F) {
 			return
 		}
 		_, _ = s.Spec.PKIPlan(s.Facts, s.Clients)
-		if _, err := stack.JSONFile(stack.FileState, s); err != nil {
+		if _, err := s.File(); err != nil {
 			t.Errorf("it cannot be written: %v", err)
 		}
 	})

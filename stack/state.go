@@ -1,10 +1,12 @@
 package stack
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -65,25 +67,59 @@ type Secrets struct {
 	Passwords map[string]string `json:"passwords"`
 }
 
+// DamagedError says that a file is not as certyard has written it.
+type DamagedError struct {
+	File string
+	Why  string
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("reading %s: %s", e.File, e.Why) }
+
+// summed is state.json: the record, and the SHA-256 of the whole file with noSum in
+// its place. That a file was torn or a bit of it has flipped is seen by that; it is
+// no secret, and keeps nobody from writing another one. It is of the bytes, since
+// another version of certyard may know other fields.
+type summed struct {
+	State
+	Sum string `json:"sum,omitempty"` // none in records of earlier versions
+}
+
+var noSum = strings.Repeat("0", sha256.Size*2)
+
 // ParseState reads state.json.
 func ParseState(data []byte) (State, error) {
-	var s State
+	var s summed
 	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("reading %s: %w", FileState, err)
+		return State{}, &DamagedError{File: FileState, Why: err.Error()}
+	}
+	if s.Sum != "" && Sum(bytes.Replace(data, []byte(s.Sum), []byte(noSum), 1)) != s.Sum {
+		return State{}, &DamagedError{File: FileState, Why: "its content was changed since it was written"}
 	}
 	if s.Version != 1 {
-		return s, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
+		return State{}, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
 	}
 	s.Spec.PKI = s.Spec.PKI.withDefaults()
 	s.Spec.Serve = Serve(or(string(s.Spec.Serve), string(ServeDaemon)))
-	return s, nil
+	return s.State, nil
+}
+
+// File returns state.json.
+func (s State) File() (File, error) {
+	file, err := JSONFile(FileState, summed{State: s, Sum: noSum})
+	if err != nil {
+		return File{}, err
+	}
+	// It is the last of the fields: what looks like it before is something else.
+	at := bytes.LastIndex(file.Data, []byte(noSum))
+	copy(file.Data[at:], Sum(file.Data))
+	return file, nil
 }
 
 // ParseSecrets reads secrets.json. No part of the content is in the error.
 func ParseSecrets(data []byte) (Secrets, error) {
 	var s Secrets
 	if err := json.Unmarshal(data, &s); err != nil {
-		return Secrets{}, fmt.Errorf("reading %s: not the JSON that certyard writes there", FileSecrets)
+		return Secrets{}, &DamagedError{File: FileSecrets, Why: "not the JSON that certyard writes there"}
 	}
 	return s, nil
 }

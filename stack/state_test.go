@@ -1,7 +1,10 @@
 package stack_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -15,7 +18,7 @@ import (
 // and written again.
 func roundTrips(t testing.TB, s stack.State) bool {
 	t.Helper()
-	first, err := stack.JSONFile(stack.FileState, s)
+	first, err := s.File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +26,7 @@ func roundTrips(t testing.TB, s stack.State) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := stack.JSONFile(stack.FileState, back)
+	second, err := back.File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +68,7 @@ func TestStateFormat(t *testing.T) {
 		},
 		Clients: stack.Clients{Generation: 2, Named: []stack.Client{{Name: "ci", Added: now}}}, Retired: []string{"00ff00ff"},
 	}
-	file, err := stack.JSONFile(stack.FileState, s)
+	file, err := s.File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +150,12 @@ func TestStateFormat(t *testing.T) {
   },
   "retired": [
     "00ff00ff"
-  ]
+  ],
+  "sum": "SUM"
 }
 `
-	if string(file.Data) != want {
+	sum := stack.Sum([]byte(strings.Replace(want, "SUM", strings.Repeat("0", 64), 1)))
+	if string(file.Data) != strings.Replace(want, "SUM", sum, 1) {
 		t.Errorf("got %s", file.Data)
 	}
 	if file.Path != "state.json" || file.Mode != 0o600 || file.Once {
@@ -163,6 +168,38 @@ func TestOldRecord(t *testing.T) {
 	s, err := stack.ParseState([]byte(`{"version":1,"issued":[{"name":"ca","serial":"0a","cause":"there is none","not_after":"2026-11-23T09:30:00Z"}]}`))
 	if want := (stack.Issued{Name: "ca", Serial: "0a", Cause: "there is none", NotAfter: now}); err != nil || len(s.Issued) != 1 || s.Issued[0] != want {
 		t.Errorf("got %+v and %v", s.Issued, err)
+	}
+}
+
+// TestStateDamaged: a record is read as it was written or not at all, whichever bit
+// of it has flipped and wherever it was torn.
+func TestStateDamaged(t *testing.T) {
+	s := stack.State{Version: 1, Made: now, Spec: mustRead(t, ""), Rotation: &stack.Rotation{CAs: []string{"ca"}, Phase: stack.PhaseSwitch, Started: now}}
+	file, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := stack.ParseState(file.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, at int, data []byte) {
+		t.Helper()
+		got, err := stack.ParseState(data)
+		if _, damaged := errors.AsType[*stack.DamagedError](err); damaged {
+			return
+		}
+		if err != nil || !reflect.DeepEqual(got, good) {
+			t.Errorf("%s at %d: read as %+v, %v", what, at, got, err)
+		}
+	}
+	for i := range file.Data {
+		check("torn", i, file.Data[:i])
+		for bit := range 8 {
+			flipped := bytes.Clone(file.Data)
+			flipped[i] ^= 1 << bit
+			check(fmt.Sprintf("bit %d", bit), i, flipped)
+		}
 	}
 }
 

@@ -358,6 +358,13 @@ func authorityHints() []hintFor {
 
 func stateHints() []hintFor {
 	return []hintFor{
+		on(func(e *stack.DamagedError) []string {
+			made := `move it away, and "certyard up" with the same config keeps the keys, certificates and passwords that are in force and records them anew`
+			if e.File == stack.FileSecrets {
+				made = `move it away, and "certyard up" generates passwords anew`
+			}
+			return []string{"restore it from a backup; nothing was changed", "without a backup: " + made}
+		}),
 		always[*local.TakenError]("choose another --name; or remove what has that name, if nobody needs it"),
 		always[*state.LockedError]("wait until it has finished, and run the command again"),
 		on(func(e *state.ModeError) []string { return []string{e.Chmod()} }),

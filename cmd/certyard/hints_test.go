@@ -45,6 +45,9 @@ var advised = []struct {
 	{"stack.ConfigError", &stack.ConfigError{File: "certyard.yaml"}, "README"},
 	{"stack/htpasswd.PasswordError", &htpasswd.PasswordError{User: "bob", Why: "is empty"}, "1 to 72 bytes"},
 
+	{"stack.DamagedError", &stack.DamagedError{File: stack.FileState}, "records them anew"},
+	{"stack.DamagedError", &stack.DamagedError{File: stack.FileSecrets}, "generates passwords anew"},
+
 	{"pki.HalfError", &pki.HalfError{Name: "CA", Half: "key", Missing: "ca.key", Present: "ca.crt"}, "down --purge"},
 	{"pki.HalfError", &pki.HalfError{Name: "client leaf", Half: "key", Missing: "key.pem", Present: "cert.pem"}, "remove cert.pem as well (copy it first)"},
 	{"pki.MismatchError", &pki.MismatchError{Name: "CA", CertFile: "ca.crt", KeyFile: "ca.key"}, "down --purge"},

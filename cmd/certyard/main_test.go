@@ -251,7 +251,7 @@ func cmdRotating(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := stack.ParseState([]byte(ts.ReadFile(filepath.Join(args[0], stack.FileState))))
 	ts.Check(err)
 	s.Rotation = &stack.Rotation{Phase: stack.Phase(args[1]), CAs: args[2:], Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	record, err := stack.JSONFile(stack.FileState, s)
+	record, err := s.File()
 	ts.Check(err)
 	files := []stack.File{record}
 	for _, set := range []string{stack.SetNext, stack.SetPrevious} {

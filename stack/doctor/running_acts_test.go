@@ -135,7 +135,7 @@ func recorded(t *testing.T, s *ownStack, file string) {
 	t.Helper()
 	state := s.recorded(t)
 	state.Files[file] = stack.Sum(s.read(t, file))
-	rendered, err := stack.JSONFile(stack.FileState, state)
+	rendered, err := state.File()
 	must(t, err)
 	s.write(t, stack.FileState, rendered.Data)
 }

@@ -184,7 +184,7 @@ func (dr *draft) render(d Deps) error {
 		return err
 	}
 	dr.record = dr.state(d, files)
-	record, err := stack.JSONFile(stack.FileState, dr.record)
+	record, err := dr.record.File()
 	if err != nil {
 		return err
 	}

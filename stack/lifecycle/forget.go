@@ -30,7 +30,7 @@ func (u *upRun) forget(report stack.Report) error {
 	}
 	record.Unproven = record.Unproven && !proven
 	record.Retired = slices.DeleteFunc(slices.Clone(record.Retired), gone)
-	file, err := stack.JSONFile(stack.FileState, record)
+	file, err := record.File()
 	if err != nil {
 		return err
 	}

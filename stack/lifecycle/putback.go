@@ -73,5 +73,5 @@ func (r *rotation) oldRecord(data []byte) (stack.File, error) {
 		}
 	}
 	old.Unproven = true
-	return stack.JSONFile(stack.FileState, old)
+	return old.File()
 }

@@ -182,7 +182,7 @@ func (dr *draft) imported(have pki.Material, imported []Imported, now time.Time)
 		r.add(pki.Step{Action: pki.Keep, Name: i.Leaf})
 	}
 	s.Issued = r.closed()
-	file, err := stack.JSONFile(stack.FileState, s)
+	file, err := s.File()
 	return []stack.File{file}, err
 }
 

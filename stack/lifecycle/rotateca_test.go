@@ -627,10 +627,17 @@ func TestReplaceCAObserves(t *testing.T) {
 			paused := opts
 			paused.PauseAfter = truth
 			mustRotate(t, d, paused)
-			record := string(readAt(t, d, stack.FileState))
+			record, err := stack.ParseState(readAt(t, d, stack.FileState))
+			if err != nil {
+				t.Fatal(err)
+			}
 			for _, lie := range phases {
-				changed := strings.Replace(record, fmt.Sprintf(`"phase": %q`, truth), fmt.Sprintf(`"phase": %q`, lie), 1)
-				if err := os.WriteFile(at(d, stack.FileState), []byte(changed), 0o600); err != nil {
+				record.Rotation.Phase = lie
+				file, err := record.File()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(at(d, stack.FileState), file.Data, 0o600); err != nil {
 					t.Fatal(err)
 				}
 				status, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
