@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/client/llb"
 
 	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/stack"
@@ -339,98 +337,4 @@ func TestRotateProofs(t *testing.T) {
 	if !strings.Contains(strings.Join(said, "\n"), "hold, with a pull in place of a build") {
 		t.Errorf("said %q", said)
 	}
-}
-
-// TestIntegrationRotate replaces leaves and passwords of a running stack, in both
-// ways to serve, while it is in use: with the edge nothing is started again, and
-// without it what is, waits for the build that goes on.
-func TestIntegrationRotate(t *testing.T) {
-	for _, serve := range []stack.Serve{stack.ServeDaemon, stack.ServeEdge} {
-		t.Run(string(serve), func(t *testing.T) {
-			d, config := edgeDeps(t)
-			config.Serve, config.Builder.TLS = string(serve), "mutual"
-			up := upEdge(t, d, newSpec(t, config))
-			before := ids(t, d, serve.Services()...)
-			old, password := serials(t, d), passwordsOf(t, d)[stack.DefaultUser]
-			ended := longBuild(t, d, up)
-			start := time.Now()
-			out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true})
-			if err != nil || !out.Due || out.RolledBack || !out.Report.OK() {
-				t.Fatalf("%+v, %v", out, err)
-			}
-			t.Logf("%s: rotated in %v, %d checks hold", serve, time.Since(start).Round(time.Millisecond), len(out.Report.Checks))
-			for name, serial := range serials(t, d) {
-				if serial == old[name] != strings.HasSuffix(name, "ca") {
-					t.Errorf("%s had the serial %s, and has %s", name, old[name], serial)
-				}
-			}
-			// The proof has seen that the recorded password is let in, and the old one not.
-			if now := passwordsOf(t, d)[stack.DefaultUser]; now == password {
-				t.Error("the password is the same")
-			} else {
-				checkHandedOut(t, d, up.Spec.RegistryHosts(up.Facts), stack.DefaultUser, now)
-			}
-			after := ids(t, d, serve.Services()...)
-			if restarted := !slices.Equal(before, after); restarted != (serve == stack.ServeDaemon) {
-				t.Errorf("containers before %v, after %v", before, after)
-			}
-			if err := <-ended; err != nil {
-				t.Errorf("the build that went on: %v", err)
-			}
-			again, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{})
-			if err != nil || again.Due {
-				t.Errorf("again: due %v, %v", again.Due, err)
-			}
-		})
-	}
-}
-
-func serials(t *testing.T, d lifecycle.Deps) map[string]string {
-	t.Helper()
-	s, err := lifecycle.GetStatus(t.Context(), d, errors.New("not asked"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for _, c := range s.Certificates {
-		out[c.Name] = c.Serial
-	}
-	return out
-}
-
-// longBuild starts a build that the builder counts as active for a while, and
-// returns how it ends.
-func longBuild(t *testing.T, d lifecycle.Deps, up lifecycle.Result) <-chan error {
-	t.Helper()
-	e := up.Spec.HostEndpoints(stack.Builder, up.Facts)[0]
-	c, err := client.New(t.Context(), e.String(), client.WithServerConfig(e.Host, at(d, stack.FileClientCA)),
-		client.WithCredentials(at(d, stack.FileClientCert), at(d, stack.FileClientKey)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := llb.Scratch()
-	for i := range 40 {
-		state = state.File(llb.Mkfile("/slow", 0o644, []byte(strings.Repeat("x", i+1))))
-	}
-	definition, err := state.Marshal(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	status, started, ended := make(chan *client.SolveStatus), make(chan struct{}), make(chan error, 1)
-	go func() {
-		defer c.Close()
-		_, err := c.Solve(t.Context(), definition, client.SolveOpt{}, status)
-		ended <- err
-	}()
-	go func() {
-		first := true
-		for range status {
-			if first {
-				close(started)
-				first = false
-			}
-		}
-	}()
-	<-started
-	return ended
 }

@@ -517,6 +517,9 @@ func TestIntegrationReplaceCA(t *testing.T) {
 		t.Run(string(serve), func(t *testing.T) {
 			d, config := edgeDeps(t)
 			config.Serve, config.Builder.TLS = string(serve), "mutual"
+			if serve == stack.ServeDaemon {
+				config.PKI.Hierarchy = string(stack.HierarchyTwoTier)
+			}
 			up := upEdge(t, d, newSpec(t, config))
 			first := ids(t, d, serve.Services()...)
 			old := serials(t, d)
@@ -542,7 +545,14 @@ func TestIntegrationReplaceCA(t *testing.T) {
 			if got := serials(t, d); !maps.Equal(got, between) {
 				t.Errorf("taken back are %v, and there were %v", got, between)
 			}
-			mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true})
+			builder := container(t, d, stack.Builder)
+			out = mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, Bake: time.Hour, Compromised: true})
+			if now := container(t, d, stack.Builder); now.ID == builder.ID && now.Started == builder.Started {
+				t.Error("the builder was not made to forget a CA that is compromised")
+			}
+			if !proves(out, "registry.impostor:") || !proves(out, "builder.replaced-ca:") {
+				t.Error("nothing has shown that the compromised CA is refused")
+			}
 		})
 	}
 }
