@@ -1,9 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/certyard/certyard/stack"
 )
 
 // TestIntegrationRotateCA replaces the CA by hand, as README has it: what it would
@@ -44,6 +51,78 @@ func TestIntegrationRotateCA(t *testing.T) {
 	}
 	if events := eventsOf(t, y.must(exitOK, "rotate", "--all", "--json").stdout); !strings.HasPrefix(events, "proof running, proof done, ") || !strings.HasSuffix(events, ", proof running, proof done, result") {
 		t.Errorf("the events of all leaves: %s", events)
+	}
+}
+
+// TestIntegrationRotatePutBack: a registry that dies right after it got its new leaf
+// brings the old one back, proven, with status 3.
+func TestIntegrationRotatePutBack(t *testing.T) {
+	y := newYard(t)
+	y.must(exitOK, "up")
+	leaf, err := os.ReadFile(y.state(stack.ServeDaemon.PairOf(stack.LeafRegistry).Cert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := y.container(stack.Registry)
+	killed := make(chan error, 1)
+	go func() { killed <- y.killNext(stack.Registry, before) }()
+	out := y.must(exitNotOK, "rotate", "--all")
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.stderr, "what was there before is in place again, and proven") {
+		t.Errorf("it says:\n%s", out.stderr)
+	}
+	if now, err := os.ReadFile(y.state(stack.ServeDaemon.PairOf(stack.LeafRegistry).Cert)); err != nil || !bytes.Equal(now, leaf) {
+		t.Errorf("the leaf is not the one of before: %v", err)
+	}
+	y.must(exitOK, "smoke")
+	y.must(exitOK, "status")
+}
+
+// killNext kills the container that takes the place of another one.
+func (y *yard) killNext(service, before string) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if id := y.container(service); id != "" && id != before {
+			return exec.Command("docker", "kill", id).Run()
+		}
+	}
+	return errors.New("no other container has come")
+}
+
+// container returns the ID of the running container of a service, "" for none.
+func (y *yard) container(service string) string {
+	out, err := exec.Command("docker", "ps", "--quiet", "--no-trunc", "--filter", "status=running",
+		"--filter", "label=com.docker.compose.project="+y.name, "--filter", "label=com.docker.compose.service="+service).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// TestIntegrationRotateInterruptedByHand sends what Ctrl-C sends at many moments of
+// a rotation that does not wait for builds: nothing stays stopped or frozen, and what
+// is served is what is on the disk.
+func TestIntegrationRotateInterruptedByHand(t *testing.T) {
+	y := newYard(t)
+	y.must(exitOK, "up")
+	for _, after := range []time.Duration{300, 700, 1000, 1300, 1700, 2200} {
+		cmd := y.command("rotate", "--all", "--force")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(after*time.Millisecond, func() { cmd.Process.Signal(os.Interrupt) })
+		_ = cmd.Wait()
+		ended := !timer.Stop()
+		code := cmd.ProcessState.ExitCode()
+		t.Logf("after %d ms: interrupted %v, status %d", after, ended, code)
+		if code != exitOK && (code != exitFailed || !strings.Contains(stderr.String(), "interrupted")) {
+			t.Errorf("exit status %d:\n%s", code, stderr.String())
+		}
+		y.must(exitOK, "smoke")
+		y.must(exitOK, "status")
 	}
 }
 
