@@ -22,19 +22,14 @@ func (r *caRotation) mustGoBack(ctx context.Context, err error) bool {
 	return err == nil && r.unsound() || down
 }
 
-// oldEnd returns when the first of the CAs ends that an open replacement replaces;
-// zero without one.
+// oldEnd returns when the first of the CAs ends that were in force before the
+// leaves were switched; zero while they are in force.
 func (r *caRotation) oldEnd() (end time.Time) {
-	open := r.prior.rotation()
-	if open == nil {
+	if open := r.prior.rotation(); open == nil || open.Set() != stack.SetPrevious {
 		return end
 	}
-	for _, name := range open.CAs {
-		ca := r.prior.aside.CAs[name]
-		if open.Set() == stack.SetNext { // the old ones are in force
-			ca = parsedCA(r.prior, name)
-		}
-		if ca != nil && (end.IsZero() || ca.Cert.NotAfter.Before(end)) {
+	for _, ca := range r.prior.aside.CAs {
+		if end.IsZero() || ca.Cert.NotAfter.Before(end) {
 			end = ca.Cert.NotAfter
 		}
 	}

@@ -22,7 +22,7 @@ type gentle struct {
 	limit time.Duration
 	// anyway has the run go on when the time is over, or when the builder cannot
 	// be asked: what does not hold must not last. stranger has it go on only where
-	// the builder shows a certificate that is not trusted, or does not trust ours.
+	// the builder shows a certificate that is not trusted.
 	anyway, stranger bool
 }
 
@@ -273,12 +273,10 @@ func (u *upRun) idleStep(ctx context.Context, wait func(context.Context, func([]
 	})
 }
 
-// untrusted reports whether a server's certificate is why it could not be asked, or
-// that ours has expired, of which gRPC keeps the text alone: that of
-// [tls.CertificateVerificationError], and that of the alert (RFC 8446, 6.2).
+// untrusted reports whether a server's certificate is why it could not be asked, of
+// which gRPC keeps the text alone: that of [tls.CertificateVerificationError].
 func untrusted(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "tls: failed to verify certificate") || strings.Contains(text, "remote error: tls: expired certificate")
+	return strings.Contains(err.Error(), "tls: failed to verify certificate")
 }
 
 // gentle returns how a rotation treats builds.

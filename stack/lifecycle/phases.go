@@ -99,11 +99,7 @@ func (r *caRotation) change(ctx context.Context, say func(string), change func(*
 func (r *caRotation) daemons(phase stack.Phase) func(context.Context, func(string)) (string, error) {
 	before := map[stack.Phase]stack.Phase{stack.PhaseExpand: stack.PhaseStage, stack.PhaseSwitch: stack.PhaseExpand, stack.PhaseContract: stack.PhaseSwitch}[phase]
 	return func(ctx context.Context, say func(string)) (string, error) {
-		from := []stack.Phase{before, phase}
-		if phase == stack.PhaseSwitch && !r.ended().IsZero() {
-			from = append(from, stack.PhaseStage)
-		}
-		open, err := r.mine(from...)
+		open, err := r.mine(before, phase)
 		if err != nil {
 			return "", err
 		}
@@ -115,9 +111,6 @@ func (r *caRotation) up(ctx context.Context, say func(string), change func(*draf
 	spec, gentle, d := r.prior.state.Spec, r.opts.gentle(), r.inner(say)
 	if r.failed {
 		gentle, d.Store = gentle.certain(), patient{r.Store}
-	}
-	if gentle != nil {
-		gentle.stranger = !r.ended().IsZero() // nobody can build there
 	}
 	res, err := Up(ctx, d, spec, UpOptions{asRecorded: true, Ready: r.opts.Ready, gentle: gentle, change: func(dr *draft) error {
 		if err := unchanged(dr, spec); err != nil {

@@ -33,7 +33,7 @@ func planCAs(d Deps, opts RotateOptions, p prior) (Rotated, error) {
 		planned.Compromised = planned.Compromised || opts.Compromised
 	}
 	for _, phase := range stack.Phases() {
-		if phase.Before(r.first()) {
+		if open != nil && phase.Before(open.Phase) {
 			continue
 		}
 		out.Plan = append(out.Plan, PlannedStep{Action: string(phase), Object: titlesOf(planned.CAs), Cause: r.does(phase)})
@@ -78,11 +78,7 @@ func (r *caRotation) restarted(planned stack.Rotation, phase stack.Phase) []stri
 		}
 		return out
 	case stack.PhaseSwitch:
-		files := switchFiles(spec, planned)
-		if !r.ended().IsZero() { // expand is left out
-			files = append(files, trustFiles(spec, planned)...)
-		}
-		return services(spec, files)
+		return services(spec, switchFiles(spec, planned))
 	case stack.PhaseContract:
 		out := services(spec, trustFiles(spec, planned))
 		if planned.Compromised && spec.Serve == stack.ServeEdge && planned.Roots() {

@@ -151,13 +151,11 @@ func (o RotateOptions) named(spec stack.Spec) RotateOptions {
 // through again: what is as it should be is kept, and the proof tells whether
 // the daemons have followed.
 func (r *caRotation) phases(ctx context.Context) error {
-	first := r.first()
+	first := stack.PhasePreflight
 	if open := r.prior.rotation(); open != nil {
-		r.began = open.Started
-		if first == open.Phase {
-			if err := r.amend(ctx, open); err != nil {
-				return err
-			}
+		first, r.began = open.Phase, open.Started
+		if err := r.amend(ctx, open); err != nil {
+			return err
 		}
 	}
 	for _, phase := range stack.Phases() {
@@ -168,26 +166,11 @@ func (r *caRotation) phases(ctx context.Context) error {
 		if err != nil || r.out.RolledBack || r.unsound() {
 			return err
 		}
-		if r.opts.PauseAfter != "" && !phase.Before(r.opts.PauseAfter) {
+		if phase == r.opts.PauseAfter {
 			return nil
 		}
 	}
 	return nil
-}
-
-// first returns the phase that a run begins with: where the files are, or where the
-// new leaves are served, once the old CAs have ended and nobody is left who would
-// have to trust both.
-func (r *caRotation) first() stack.Phase {
-	open := r.prior.rotation()
-	switch {
-	case open == nil:
-		return stack.PhasePreflight
-	case open.Phase.Before(stack.PhaseSwitch) && !r.ended().IsZero():
-		return stack.PhaseSwitch
-	default:
-		return open.Phase
-	}
 }
 
 // amend records what this run was told otherwise than the one that has begun the
