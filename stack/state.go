@@ -88,15 +88,16 @@ var noSum = strings.Repeat("0", sha256.Size*2)
 
 // ParseState reads state.json.
 func ParseState(data []byte) (State, error) {
+	var format struct{ Version int }
+	if err := json.Unmarshal(data, &format); err == nil && format.Version != 1 {
+		return State{}, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, format.Version)
+	}
 	var s summed
 	if err := json.Unmarshal(data, &s); err != nil {
 		return State{}, &DamagedError{File: FileState, Why: err.Error()}
 	}
 	if s.Sum != "" && Sum(bytes.Replace(data, []byte(s.Sum), []byte(noSum), 1)) != s.Sum {
 		return State{}, &DamagedError{File: FileState, Why: "its content was changed since it was written"}
-	}
-	if s.Version != 1 {
-		return State{}, fmt.Errorf("reading %s: format version %d is not known, this certyard reads 1", FileState, s.Version)
 	}
 	s.Spec.PKI = s.Spec.PKI.withDefaults()
 	s.Spec.Serve = Serve(or(string(s.Spec.Serve), string(ServeDaemon)))

@@ -186,12 +186,15 @@ func TestStateDamaged(t *testing.T) {
 	check := func(what string, at int, data []byte) {
 		t.Helper()
 		got, err := stack.ParseState(data)
-		if _, damaged := errors.AsType[*stack.DamagedError](err); damaged {
-			return
-		}
-		if err != nil || !reflect.DeepEqual(got, good) {
+		if err == nil && !reflect.DeepEqual(got, good) {
 			t.Errorf("%s at %d: read as %+v, %v", what, at, got, err)
 		}
+	}
+	changed := bytes.Replace(file.Data, []byte(`"switch"`), []byte(`"expand"`), 1)
+	if _, err := stack.ParseState(changed); err == nil {
+		t.Error("another phase is not seen")
+	} else if _, damaged := errors.AsType[*stack.DamagedError](err); !damaged {
+		t.Errorf("another phase: %v", err)
 	}
 	for i := range file.Data {
 		check("torn", i, file.Data[:i])
@@ -205,11 +208,12 @@ func TestStateDamaged(t *testing.T) {
 
 func TestParseStateProblems(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                "reading state.json: unexpected end of JSON input",
-		"{":               "reading state.json: unexpected end of JSON input",
-		"null":            "reading state.json: format version 0 is not known, this certyard reads 1",
-		`{"version":2}`:   "reading state.json: format version 2 is not known, this certyard reads 1",
-		`{"version":"1"}`: "reading state.json: json: cannot unmarshal string",
+		"":                                   "reading state.json: unexpected end of JSON input",
+		"{":                                  "reading state.json: unexpected end of JSON input",
+		"null":                               "reading state.json: format version 0 is not known, this certyard reads 1",
+		`{"version":2,"spec":"x","sum":"y"}`: "reading state.json: format version 2 is not known, this certyard reads 1",
+		`{"version":2}`:                      "reading state.json: format version 2 is not known, this certyard reads 1",
+		`{"version":"1"}`:                    "reading state.json: json: cannot unmarshal string",
 		`{"version":1,"spec":{"registry":{"publish":{"ip":"x"}}}}`: "reading state.json: ",
 	} {
 		if _, err := stack.ParseState([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {

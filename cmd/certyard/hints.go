@@ -299,11 +299,15 @@ func authorityHints() []hintFor {
 func stateHints() []hintFor {
 	return []hintFor{
 		on(func(e *stack.DamagedError) []string {
-			made := `move it away, and "certyard up" with the same config keeps the keys, certificates and passwords that are in force and records them anew`
+			restore := "restore it from a backup; nothing was changed"
 			if e.File == stack.FileSecrets {
-				made = `move it away, and "certyard up" generates passwords anew`
+				return []string{restore, `without a backup: move it away, and "certyard up" generates passwords anew`}
 			}
-			return []string{"restore it from a backup; nothing was changed", "without a backup: " + made}
+			return []string{
+				restore,
+				`without a backup: move it away, with ca/next and ca/previous if they are there; "certyard up" with the same config keeps the keys, certificates and passwords that are in force and records them anew`,
+				`with "serve: edge" clients that were removed are let in again then: "certyard rotate --client-ca --yes" ends that`,
+			}
 		}),
 		always[*local.TakenError]("choose another --name; or remove what has that name, if nobody needs it"),
 		always[*state.LockedError]("wait until it has finished, and run the command again"),

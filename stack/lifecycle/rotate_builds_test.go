@@ -67,7 +67,7 @@ func staysWithBuilds(t *testing.T, d lifecycle.Deps, up lifecycle.Result, contai
 	t.Helper()
 	files := snapshot(t, d.Store.Root())
 	ref, release := heldBuild(t, d, up)
-	out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true, WaitIdle: 300 * time.Millisecond})
+	out, err := lifecycle.Rotate(t.Context(), d, lifecycle.RotateOptions{All: true, Passwords: true, WaitIdle: 2 * time.Second})
 	if e, ok := errors.AsType[*lifecycle.BusyError](err); !ok || len(e.Builds) != 1 || e.Builds[0].Ref != ref || out.RolledBack {
 		t.Errorf("while %s is built: %v", ref, err)
 	}
@@ -114,8 +114,12 @@ func heldBuild(t *testing.T, d lifecycle.Deps, up lifecycle.Result) (ref string,
 		defer c.Close()
 		_, err := c.Build(t.Context(), client.SolveOpt{Ref: ref}, "", func(context.Context, gateway.Client) (*gateway.Result, error) {
 			close(started)
-			<-released
-			return gateway.NewResult(), nil
+			select {
+			case <-released:
+				return gateway.NewResult(), nil
+			case <-t.Context().Done(): // the test has failed
+				return nil, t.Context().Err()
+			}
 		}, nil)
 		ended <- err
 	}()

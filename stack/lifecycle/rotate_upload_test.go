@@ -53,8 +53,9 @@ func (u *upload) whileRotating(part []byte) {
 	body, rest := io.Pipe()
 	sent, rotated := make(chan error, 1), make(chan error, 1)
 	go func() {
+		defer close(sent)
+		defer body.Close() // where it was answered too early
 		_, err := u.send(http.MethodPatch, u.at, body, http.StatusAccepted)
-		body.CloseWithError(io.ErrClosedPipe) // where it was answered too early
 		sent <- err
 	}()
 	half := len(part) / 2

@@ -168,6 +168,24 @@ func TestReplaceCAOldEnds(t *testing.T) {
 	}
 }
 
+// TestReplaceCAEndsEarly: the old CA ends while its replacement is paused with the
+// old leaves served, which have ended too. Nobody knows whether it is the clock, and
+// without a way to prove anything nothing changes.
+func TestReplaceCAEndsEarly(t *testing.T) {
+	for _, at := range []stack.Phase{stack.PhaseStage, stack.PhaseExpand} {
+		d, _, _ := caStack(t, caConfigs()["edge"])
+		mustRotate(t, d, lifecycle.RotateOptions{AllCAs: true, PauseAfter: at})
+		before := snapshot(t, d.Store.Root())
+		d.Now = func() time.Time { return time.Now().Add(11 * 365 * 24 * time.Hour) }
+		for _, opts := range []lifecycle.RotateOptions{{AllCAs: true}, {Abort: true}} {
+			_, err := lifecycle.Rotate(t.Context(), d, opts)
+			if _, ok := errors.AsType[*pki.CAExpiredError](err); !ok || snapshot(t, d.Store.Root()) != before {
+				t.Errorf("at %s, %+v: %v", at, opts, err)
+			}
+		}
+	}
+}
+
 // TestReplaceCABakesFromNow: the time to bake is not longer because a clock was
 // ahead when it began.
 func TestReplaceCABakesFromNow(t *testing.T) {
