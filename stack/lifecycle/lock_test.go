@@ -327,6 +327,7 @@ var masks = []*regexp.Regexp{
 	regexp.MustCompile(`("registry_http_secret": |"testuser": )"[^"]*"`), // secrets.json
 	regexp.MustCompile(`(io\.certyard\.material: )"[0-9a-f]{16}"`),       // compose.yaml: of certificates
 	regexp.MustCompile(`("(?:issuer|issuer_key|serial|fingerprint|made|not_after)": )"[^"]*"`),
+	regexp.MustCompile(`("sum": )"[0-9a-f]{64}"`),      // state.json: of all of it
 	regexp.MustCompile(`("builder_trust": )\[[^]]*\]`), // generations of CAs
 	regexp.MustCompile(`("[a-z/-]+\.(?:crt|pem|cert|key)": )"[0-9a-f]{64}"`),
 	regexp.MustCompile(`("(?:registry/auth/htpasswd|registry/config\.yml|client/docker/config\.json|edge/builder/access\.json)": )"[0-9a-f]{64}"`),
