@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/certyard/certyard/compose"
 	"github.com/certyard/certyard/pki"
 	"github.com/certyard/certyard/stack"
 )
@@ -166,11 +167,33 @@ func (r *caRotation) phases(ctx context.Context) error {
 		if err != nil || r.out.RolledBack || r.unsound() {
 			return err
 		}
+		if phase == stack.PhaseExpand && r.startedAgain() {
+			letIn(ctx)
+		}
 		if phase == r.opts.PauseAfter {
 			return nil
 		}
 	}
 	return nil
+}
+
+// retried is how long a daemon that was started serves before it is started again
+// for the next phase. A client whose first packet came just before it listened sends
+// that again after a second (RFC 6298, 2.1); it must not meet the next restart.
+const retried = 1500 * time.Millisecond
+
+// letIn waits that long.
+func letIn(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(retried):
+	}
+}
+
+// startedAgain reports whether the last phase has started a daemon again.
+func (r *caRotation) startedAgain() bool {
+	last := r.out.Phases[len(r.out.Phases)-1]
+	return slices.ContainsFunc(last.Changes, func(c ServiceChange) bool { return c.Change != string(compose.Kept) })
 }
 
 // amend records what this run was told otherwise than the one that has begun the
