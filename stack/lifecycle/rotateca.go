@@ -167,11 +167,11 @@ func (r *caRotation) phases(ctx context.Context) error {
 		if err != nil || r.out.RolledBack || r.unsound() {
 			return err
 		}
-		if phase == stack.PhaseExpand && r.startedAgain() {
-			letIn(ctx)
-		}
 		if phase == r.opts.PauseAfter {
 			return nil
+		}
+		if phase == stack.PhaseExpand && r.startedAgain() {
+			letIn(ctx)
 		}
 	}
 	return nil
